@@ -1,0 +1,190 @@
+//! One attempt to deliver a job, and what its answer means.
+
+mod client;
+mod headers;
+
+use std::{error::Error, fmt, time::Duration};
+
+use app_manager::{app::App, webhook::Endpoint};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, Response, StatusCode, body::Incoming, header};
+use hyper_util::client::legacy;
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use tracing::debug;
+
+pub use headers::{HeaderError, check_header};
+
+use crate::{
+    job::Job,
+    target::{AddressPolicy, ForbiddenAddress, Target, TargetError},
+};
+
+/// What is read of an answer's body. Nobody looks at it: it is read so that the connection can be used again.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// How attempts are made.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliverySettings {
+    /// Which addresses may be called.
+    pub addresses: AddressPolicy,
+    /// What an attempt may take, from the look-up of the name to the end of the answer.
+    pub deadline: Duration,
+}
+
+impl DeliverySettings {
+    /// The deadline of four seconds that suits servers: long enough for a slow receiver, and short enough that a
+    /// batch of jobs from a cloud's queue is through before the queue hands them to somebody else.
+    pub fn new(addresses: AddressPolicy) -> Self {
+        Self { addresses, deadline: Duration::from_secs(4) }
+    }
+}
+
+/// Delivers jobs over HTTP. Cheap to clone: all clones share their connections.
+#[derive(Clone)]
+pub struct Deliverer {
+    client: client::Client,
+    settings: DeliverySettings,
+}
+
+/// What became of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The receiver took it.
+    Delivered {
+        /// With which 2xx.
+        status: u16,
+    },
+    /// It did not, and may yet.
+    Retry {
+        /// What went wrong.
+        cause: Cause,
+        /// How long the receiver asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// There is no use in asking again.
+    Refused {
+        /// Why not.
+        cause: Cause,
+    },
+}
+
+/// Why an attempt failed. The texts name no URL, no header's value and nothing of a body: they go into logs and
+/// dead letters.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Cause {
+    /// The endpoint must not be called.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Nobody is left who could sign.
+    #[error("the app does not exist any more")]
+    UnknownApp,
+    /// The endpoint wants no webhooks any more, as 410 says.
+    #[error("the endpoint answered 410: it is gone for good")]
+    Gone,
+    /// Any other answer but a success; also a redirect, which is never followed.
+    #[error("the endpoint answered {0}")]
+    Status(u16),
+    /// There was no answer in time.
+    #[error("the endpoint did not answer within {} ms", .0.as_millis())]
+    Deadline(Duration),
+    /// The request could not be made, or the name, the connection, its encryption or the answer was broken.
+    #[error("{0}")]
+    Transport(String),
+}
+
+impl Deliverer {
+    /// A deliverer with connections of its own.
+    pub fn new(settings: DeliverySettings) -> Self {
+        Self { client: client::new(settings.addresses), settings }
+    }
+
+    /// Sends the job once, signed by `app`; the first `attempt` is 1.
+    pub async fn attempt(&self, app: &App, job: &Job, attempt: u32) -> Outcome {
+        let request = match self.request(app, job, attempt) {
+            Ok(request) => request,
+            Err(cause) => return Outcome::Refused { cause },
+        };
+        let deadline = Instant::now() + self.settings.deadline;
+        match timeout_at(deadline, self.client.request(request)).await {
+            Err(_) => retry(Cause::Deadline(self.settings.deadline)),
+            Ok(Err(error)) => unanswered(&error),
+            Ok(Ok(response)) => {
+                let outcome = answered(&response);
+                // The head has decided. A body that hangs or breaks off costs the connection and nothing else.
+                let _ = timeout_at(deadline, discard(response.into_body())).await;
+                outcome
+            }
+        }
+    }
+
+    fn request(&self, app: &App, job: &Job, attempt: u32) -> Result<Request<Full<Bytes>>, Cause> {
+        let Endpoint::Url(url) = &job.endpoint;
+        let target = Target::parse(url, self.settings.addresses)?;
+        let mut request = Request::post(target.uri())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("Socket-Rush/", env!("CARGO_PKG_VERSION")))
+            .header(headers::KEY, app.key.as_str())
+            .header(headers::SIGNATURE, app.sign_webhook(job.body.as_bytes()))
+            .header(headers::DELIVERY, job.id.to_string())
+            .header(headers::ATTEMPT, attempt);
+        for (name, value) in &job.headers {
+            match check_header(name, value) {
+                Ok((name, value)) => request = request.header(name, value),
+                // Settings should have refused it. A webhook without it is still better than none.
+                Err(error) => debug!(%error, delivery = %job.id, "left a header out of webhook {}", job.id),
+            }
+        }
+        request
+            .body(Full::new(Bytes::copy_from_slice(job.body.as_bytes())))
+            .map_err(|error| Cause::Transport(error.to_string()))
+    }
+}
+
+impl fmt::Debug for Deliverer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deliverer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn retry(cause: Cause) -> Outcome {
+    Outcome::Retry { cause, retry_after: None }
+}
+
+/// Any 2xx is a success, as with Pusher. All else may be a passing trouble, also a 404 in the middle of a
+/// deployment; only 410 says that it is not.
+fn answered(response: &Response<Incoming>) -> Outcome {
+    match response.status() {
+        status if status.is_success() => Outcome::Delivered { status: status.as_u16() },
+        StatusCode::GONE => Outcome::Refused { cause: Cause::Gone },
+        status => Outcome::Retry {
+            cause: Cause::Status(status.as_u16()),
+            retry_after: headers::retry_after(response.headers()),
+        },
+    }
+}
+
+fn unanswered(error: &legacy::Error) -> Outcome {
+    if let Some(forbidden) = with_sources(error).find_map(|error| error.downcast_ref::<ForbiddenAddress>()) {
+        return Outcome::Refused { cause: TargetError::Address(*forbidden).into() };
+    }
+    let texts: Vec<String> = with_sources(error).map(ToString::to_string).collect();
+    retry(Cause::Transport(texts.join(": ")))
+}
+
+/// The error, what caused it, and so on.
+fn with_sources<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Reads to the end of the body or to [`MAX_ANSWER_BYTES`], whichever comes first.
+async fn discard(mut body: Incoming) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > MAX_ANSWER_BYTES {
+            return;
+        }
+    }
+}

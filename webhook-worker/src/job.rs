@@ -1,0 +1,260 @@
+//! One webhook request on its way: rendered once, carried through a queue, signed when it is delivered.
+
+mod batches;
+
+use std::fmt;
+
+use app_manager::{
+    app::AppId,
+    webhook::{Endpoint, WebhookTarget},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+pub use batches::{MAX_EVENTS, MAX_EVENTS_BYTES, batches};
+
+use crate::event::WebhookEvent;
+
+/// A webhook request that has yet to be delivered.
+///
+/// It has the app's id and never its secret: whoever delivers it asks the app to sign. So a queue may be read by
+/// those who run it, and a job that outlives a rotation of the secret is signed with the new one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The form of this JSON, so that nodes and workers of different releases can tell whether they understand it.
+    v: Version,
+    /// The same for all attempts and all copies of this job.
+    pub id: DeliveryId,
+    /// Whose webhook it is.
+    #[serde(serialize_with = "app_id_as_text", deserialize_with = "app_id_from_text")]
+    pub app_id: AppId,
+    /// Where to.
+    #[serde(with = "EndpointJson")]
+    pub endpoint: Endpoint,
+    /// Further request headers that the customer configured, in that order.
+    pub headers: Vec<(String, String)>,
+    /// When the webhook was made, in milliseconds since 1970. Also in the body, and the same for all attempts:
+    /// receivers may drop what is older than five minutes.
+    pub time_ms: u64,
+    /// The channels that the events are on, each once. Jobs that share one of them are delivered in order.
+    pub channels: Vec<String>,
+    /// How many attempts were made before the job was last put into a queue.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The exact bytes to send and to sign. Never parsed or rendered again.
+    pub body: String,
+}
+
+impl Job {
+    /// The request that tells `target` of `events`, which are not empty.
+    ///
+    /// The id is random. A job that might be rendered twice should be [named after](Self::named_after) its cause.
+    pub fn render(app_id: &AppId, target: &WebhookTarget, events: &[WebhookEvent], time_ms: u64) -> Self {
+        debug_assert!(!events.is_empty(), "a webhook tells of something");
+        let body =
+            serde_json::to_string(&Body { time_ms, events }).expect("events are made of strings and numbers");
+        Self {
+            v: Version::One,
+            id: DeliveryId(Uuid::new_v4()),
+            app_id: app_id.clone(),
+            endpoint: target.endpoint.clone(),
+            headers: target.headers.clone(),
+            time_ms,
+            channels: distinct_channels(events),
+            attempts: 0,
+            body,
+        }
+    }
+
+    /// Gives the job an id that follows from what is in it and from `cause`, such as the id of a journal's entry.
+    ///
+    /// A node that dies between handing a job over and forgetting its cause leaves the cause to another node. That
+    /// one's job then has the same id, by which queues and receivers recognise the duplicate.
+    #[must_use]
+    pub fn named_after(mut self, cause: &str) -> Self {
+        let Endpoint::Url(endpoint) = &self.endpoint;
+        let parts = [self.app_id.as_str(), endpoint, cause, &self.body];
+        self.id = DeliveryId::of(&parts);
+        self
+    }
+
+    /// The job as queues carry it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a job is made of strings and numbers")
+    }
+
+    /// The job that a queue carried.
+    ///
+    /// # Errors
+    /// If it is no job, or one of a release whose jobs look different.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(json)
+    }
+}
+
+/// Says which job it is, and nothing that a log should not hold: headers and URLs may carry a customer's tokens.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("id", &self.id)
+            .field("app_id", &self.app_id)
+            .field("time_ms", &self.time_ms)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Names one delivery for ever, whatever becomes of it: a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DeliveryId(Uuid);
+
+impl DeliveryId {
+    /// The namespace (RFC 9562, section 5.5) of the ids that follow from a job's content.
+    const NAMESPACE: Uuid = Uuid::from_u128(0x6f0d_7b0e_52c1_4c39_9d5e_8f1f_4c0a_7e21);
+
+    /// The id that follows from these parts. Each is written with its length, so that no two lists look alike.
+    fn of(parts: &[&str]) -> Self {
+        let text: String = parts.iter().map(|part| format!("{}:{part}", part.len())).collect();
+        Self(Uuid::new_v5(&Self::NAMESPACE, text.as_bytes()))
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is sent.
+#[derive(Serialize)]
+struct Body<'a> {
+    time_ms: u64,
+    events: &'a [WebhookEvent],
+}
+
+/// The forms that a job's JSON has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+enum Version {
+    One,
+}
+
+impl TryFrom<u8> for Version {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        match number {
+            1 => Ok(Self::One),
+            _ => Err(format!("jobs of version {number} are not known to this release")),
+        }
+    }
+}
+
+impl From<Version> for u8 {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::One => 1,
+        }
+    }
+}
+
+/// An endpoint's JSON, `{"url": ".."}`. A kind of endpoint that is added to the original has to be added here.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Endpoint", rename_all = "snake_case")]
+enum EndpointJson {
+    Url(String),
+}
+
+fn app_id_as_text<S: Serializer>(id: &AppId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(id.as_str())
+}
+
+fn app_id_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AppId, D::Error> {
+    String::deserialize(deserializer).map(|text| AppId::from(text.as_str()))
+}
+
+fn distinct_channels(events: &[WebhookEvent]) -> Vec<String> {
+    let mut channels: Vec<String> = Vec::with_capacity(1);
+    for channel in events.iter().map(WebhookEvent::channel) {
+        if !channels.iter().any(|known| known == channel) {
+            channels.push(channel.to_owned());
+        }
+    }
+    channels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> WebhookTarget {
+        WebhookTarget {
+            endpoint: Endpoint::Url("https://example.com/hook?token=t".into()),
+            event_types: Vec::new(),
+            channel_name_starts_with: None,
+            channel_name_ends_with: None,
+            headers: vec![("Authorization".into(), "Bearer b".into())],
+        }
+    }
+
+    fn occupied(channel: &str) -> WebhookEvent {
+        WebhookEvent::ChannelOccupied { channel: channel.into() }
+    }
+
+    fn job(events: &[WebhookEvent]) -> Job {
+        Job::render(&AppId::from("7"), &target(), events, 1_327_078_148_132)
+    }
+
+    #[test]
+    fn the_body_is_that_of_the_webhooks_reference() {
+        let job = job(&[occupied("a"), occupied("b")]);
+        let expected = r#"{"time_ms":1327078148132,"events":[{"name":"channel_occupied","channel":"a"},{"name":"channel_occupied","channel":"b"}]}"#;
+        assert_eq!(job.body, expected);
+    }
+
+    #[test]
+    fn a_job_comes_out_of_a_queue_as_it_went_in() {
+        let job = job(&[occupied("a\"\\\u{1F600}")]);
+        let json = job.to_json();
+        assert_eq!(Job::from_json(json.as_bytes()).unwrap(), job);
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["v"], 1);
+        assert_eq!(value["endpoint"]["url"], "https://example.com/hook?token=t");
+        assert_eq!(value["id"], job.id.to_string());
+    }
+
+    #[test]
+    fn a_job_of_another_version_or_none_is_refused() {
+        let json = job(&[occupied("a")]).to_json();
+        let newer = json.replacen("\"v\":1", "\"v\":2", 1);
+        let error = Job::from_json(newer.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("version 2"), "{error}");
+        for broken in ["", "{}", "[]", "null", &json.replacen("\"v\":1,", "", 1), &json[..json.len() - 1]] {
+            assert!(Job::from_json(broken.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn channels_are_listed_once_each() {
+        let job = job(&[occupied("a"), occupied("b"), occupied("a")]);
+        assert_eq!(job.channels, ["a", "b"]);
+    }
+
+    #[test]
+    fn jobs_of_one_cause_share_their_id_and_others_do_not() {
+        let first = job(&[occupied("a")]).named_after("17-0");
+        assert_eq!(job(&[occupied("a")]).named_after("17-0").id, first.id);
+        assert_ne!(job(&[occupied("a")]).named_after("17-1").id, first.id);
+        assert_ne!(job(&[occupied("b")]).named_after("17-0").id, first.id);
+        assert_ne!(job(&[occupied("a")]).id, job(&[occupied("a")]).id);
+        assert_ne!(DeliveryId::of(&["ab", "c"]), DeliveryId::of(&["a", "bc"]));
+    }
+
+    #[test]
+    fn debug_shows_neither_headers_nor_url_nor_body() {
+        let shown = format!("{:?}", job(&[occupied("the-channel")]));
+        for hidden in ["Bearer", "token", "example.com", "the-channel"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+    }
+}
