@@ -1,0 +1,197 @@
+//! Coming to a channel, leaving it, and speaking on it as a client.
+
+use std::sync::Arc;
+
+use app_manager::{app::App, webhook::EventKind};
+use webhook_worker::event::WebhookEvent;
+
+use super::{Channels, MembersFull, Shared, topic};
+use crate::{
+    cluster::census::{Edge, Place},
+    hub::{Flush, Full, Socket, Topic, pulse},
+    protocol::{ChannelName, Event, Frame, event, event::Member},
+    webhooks::Webhooks,
+};
+
+/// A connection's subscription to a channel. It must be given back with [`Channels::unsubscribe`].
+#[derive(Debug)]
+pub struct Subscription {
+    channel: ChannelName,
+    /// Which member the connection is, on presence channels.
+    user_id: Option<Box<str>>,
+    /// Whether subscribers are told how many they are.
+    tells_count: bool,
+}
+
+impl Subscription {
+    /// To what.
+    pub const fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+}
+
+impl Channels {
+    /// Subscribes a connection that is not subscribed yet and may be. On presence channels it comes as `member`. The
+    /// connection is told of its success before anything else happens to it on this channel.
+    ///
+    /// # Errors
+    /// If the channel would have too many members; nothing has changed then.
+    pub async fn subscribe(
+        &self,
+        app: &Arc<App>,
+        socket: &Arc<Socket>,
+        channel: ChannelName,
+        member: Option<Member>,
+    ) -> Result<Subscription, MembersFull> {
+        let Shared { hub, census, webhooks, .. } = &*self.shared;
+        let topic = topic(app, &channel);
+        let user_id = member.as_ref().map(|member| member.user_id.clone());
+        let tells_count = app.features.subscription_count && !channel.is_presence();
+
+        let mut place = census.place(&topic);
+        let news = match member {
+            Some(member) => {
+                let notice = event::member_added(&channel, &member);
+                let edge = place.join_member(member, app.limits.max_presence_members_per_channel)?;
+                (edge == Edge::First).then_some(notice)
+            }
+            None => None,
+        };
+        if place.join() == Edge::First {
+            webhooks.arrived(app, &topic, None);
+        }
+        if news.is_some() {
+            webhooks.arrived(app, &topic, user_id.as_deref());
+        }
+        hub.subscribe(&topic, socket, &self.greeting(app, &topic, &place));
+        let news = news.and_then(|notice| self.announce(&topic, &notice, Some(socket.id())));
+        let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
+        drop(place);
+        run(news, count);
+        Ok(Subscription { channel, user_id, tells_count })
+    }
+
+    /// Ends a subscription; nothing more is sent to the connection on this channel.
+    pub fn unsubscribe(&self, app: &Arc<App>, socket: &Arc<Socket>, subscription: &Subscription) {
+        let Shared { hub, census, webhooks, .. } = &*self.shared;
+        let Subscription { channel, user_id, tells_count } = subscription;
+        let topic = topic(app, channel);
+
+        let mut place = census.place(&topic);
+        hub.unsubscribe(&topic, socket.id());
+        let removed = user_id.as_deref().filter(|user_id| place.leave_member(user_id) == Edge::Last);
+        if removed.is_some() {
+            webhooks.departed(app, &topic, removed);
+        }
+        if place.leave() == Edge::Last {
+            webhooks.departed(app, &topic, None);
+        }
+        let news =
+            removed.and_then(|user_id| self.announce(&topic, &event::member_removed(channel, user_id), None));
+        let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
+        drop(place);
+        run(news, count);
+    }
+
+    /// Hands a client's event to all other subscribers.
+    ///
+    /// # Errors
+    /// If the channel has too much to deliver; the connection should wait for room, and so its client does too.
+    pub fn client_event(
+        &self,
+        app: &Arc<App>,
+        socket: &Arc<Socket>,
+        subscription: &Subscription,
+        event: Event<'_>,
+    ) -> Result<(), (Full, ClientFrame)> {
+        let Subscription { channel, user_id, .. } = subscription;
+        if Webhooks::are_wanted(app, EventKind::ClientEvent, channel) {
+            self.shared.webhooks.tell(app, client_event(socket, subscription, event));
+        }
+        let frame = event::client_event(channel, event, user_id.as_deref());
+        self.forward(socket, ClientFrame { topic: topic(app, channel), frame })
+    }
+
+    /// The same for an event that had to wait.
+    ///
+    /// # Errors
+    /// If there is still no room.
+    pub fn forward(&self, socket: &Arc<Socket>, event: ClientFrame) -> Result<(), (Full, ClientFrame)> {
+        match self.shared.hub.enqueue(&event.topic, &event.frame, Some(socket.id())) {
+            Ok(flush) => {
+                run(flush, None);
+                Ok(())
+            }
+            Err(full) => Err((full, event)),
+        }
+    }
+
+    /// What a new subscriber gets before any event: that it is one, and on cache channels what it missed.
+    fn greeting(&self, app: &Arc<App>, topic: &Topic, place: &Place<'_>) -> Vec<Frame> {
+        let channel = &topic.channel;
+        let success = if channel.is_presence() {
+            event::presence_subscription_succeeded(channel, place.members())
+        } else {
+            event::subscription_succeeded(channel)
+        };
+        if !channel.is_cache() {
+            return vec![success];
+        }
+        let Shared { cache, webhooks, .. } = &*self.shared;
+        if let Some(cached) = cache.get(topic) {
+            return vec![success, cached.frame().clone()];
+        }
+        if Webhooks::are_wanted(app, EventKind::CacheMiss, channel) && cache.is_first_miss(topic) {
+            webhooks.tell(app, WebhookEvent::CacheMiss { channel: channel.to_string() });
+        }
+        vec![success, event::cache_miss(channel)]
+    }
+
+    /// Puts the new count of subscribers into the inbox, if it is to be told now.
+    fn announce_count(&self, app: &Arc<App>, topic: &Topic, place: &mut Place<'_>) -> Option<Flush> {
+        let channel = &topic.channel;
+        let count = place.count_to_tell(pulse::now())?;
+        if Webhooks::are_wanted(app, EventKind::SubscriptionCount, channel) {
+            let (channel, subscription_count) = (channel.to_string(), count.into());
+            self.shared.webhooks.tell(app, WebhookEvent::SubscriptionCount { channel, subscription_count });
+        }
+        self.announce(topic, &event::subscription_count(channel, count), None)
+    }
+
+    pub(super) fn tell_due_counts(&self, now: u32) {
+        let Shared { census, apps, .. } = &*self.shared;
+        for topic in census.due_counts(now) {
+            let Some(app) = apps.by_id(topic.app.as_str()) else { continue };
+            let mut place = census.place(&topic);
+            let count = self.announce_count(&app, &topic, &mut place);
+            drop(place);
+            run(count, None);
+        }
+    }
+}
+
+/// A client's event as a webhook tells of it.
+fn client_event(socket: &Arc<Socket>, subscription: &Subscription, event: Event<'_>) -> WebhookEvent {
+    let text = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| json.to_owned());
+    WebhookEvent::ClientEvent {
+        channel: subscription.channel.to_string(),
+        event: text(event.name),
+        data: text(event.data),
+        socket_id: socket.id().to_string(),
+        user_id: subscription.user_id.as_deref().map(str::to_owned),
+    }
+}
+
+/// A client's event, encoded for its channel.
+#[derive(Debug)]
+pub struct ClientFrame {
+    topic: Topic,
+    frame: Frame,
+}
+
+/// Runs what has to be flushed, now that nothing is held any more.
+fn run(first: Option<Flush>, second: Option<Flush>) {
+    for flush in [first, second].into_iter().flatten() {
+        flush.run();
+    }
+}

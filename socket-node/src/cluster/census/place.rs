@@ -1,0 +1,255 @@
+//! One channel's entry in the census, held while it changes.
+
+use std::collections::BTreeMap;
+
+use parking_lot::{Mutex, MutexGuard};
+use thiserror::Error;
+
+use super::{Edge, Shard};
+use crate::{hub::Topic, protocol::event::Member};
+
+/// Up to so many subscribers every change of their count is told; above, only every few seconds.
+const TELL_EACH_UP_TO: u32 = 100;
+
+/// Seconds between two counts told to a channel with many subscribers.
+const TELL_EVERY: u32 = 5;
+
+/// What the census keeps of an occupied channel.
+#[derive(Debug, Default)]
+pub(super) struct ChannelState {
+    subscriptions: u32,
+    /// When the count of subscribers was told last.
+    told: u32,
+    /// Whether a reminder to tell the count is on its way.
+    is_reminded: bool,
+    /// Only presence channels have members.
+    roster: Option<Box<Roster>>,
+}
+
+/// Members by user id; in its order they stand in the lists that clients get.
+type Roster = BTreeMap<Box<str>, Entry>;
+
+#[derive(Debug)]
+struct Entry {
+    /// As the first of the user's connections gave it.
+    member: Member,
+    connections: u32,
+}
+
+/// How full a channel is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Subscribed connections.
+    pub subscriptions: u32,
+    /// Distinct users; 0 where it is no presence channel.
+    pub users: u32,
+}
+
+impl Occupancy {
+    /// Whether anybody is subscribed.
+    pub const fn is_occupied(self) -> bool {
+        self.subscriptions > 0
+    }
+}
+
+/// The channel has all the members that it may have.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the channel has reached its limit of {limit} members")]
+pub struct MembersFull {
+    /// What the app allows.
+    pub limit: u32,
+}
+
+/// A channel whose count is to be told later.
+#[derive(Debug)]
+pub(super) struct Reminder {
+    pub(super) due: u32,
+    pub(super) topic: Topic,
+}
+
+/// One channel, held: nobody else changes it, or brings it into another order, until this is dropped.
+#[derive(Debug)]
+pub struct Place<'a> {
+    shard: MutexGuard<'a, Shard>,
+    topic: &'a Topic,
+    reminders: &'a Mutex<Vec<Reminder>>,
+}
+
+impl<'a> Place<'a> {
+    pub(super) const fn new(
+        shard: MutexGuard<'a, Shard>,
+        topic: &'a Topic,
+        reminders: &'a Mutex<Vec<Reminder>>,
+    ) -> Self {
+        Self { shard, topic, reminders }
+    }
+
+    /// A subscriber comes.
+    pub fn join(&mut self) -> Edge {
+        let state = self.entry();
+        state.subscriptions += 1;
+        if state.subscriptions == 1 { Edge::First } else { Edge::None }
+    }
+
+    /// A subscriber leaves that had come before.
+    pub fn leave(&mut self) -> Edge {
+        let Some(channels) = self.shard.get_mut(&self.topic.app) else { return Edge::None };
+        let Some(state) = channels.get_mut(&self.topic.channel) else { return Edge::None };
+        state.subscriptions -= 1;
+        if state.subscriptions > 0 {
+            return Edge::None;
+        }
+        channels.remove(&self.topic.channel);
+        if channels.is_empty() {
+            self.shard.remove(&self.topic.app);
+        }
+        Edge::Last
+    }
+
+    /// A connection of a member comes; it still has to [`join`](Self::join). The limit is on members, not on their
+    /// connections.
+    ///
+    /// # Errors
+    /// If one more member would be too many.
+    pub fn join_member(&mut self, member: Member, limit: u32) -> Result<Edge, MembersFull> {
+        if let Some(entry) = self.roster_mut().and_then(|roster| roster.get_mut(&member.user_id)) {
+            entry.connections += 1;
+            return Ok(Edge::None);
+        }
+        if self.occupancy().users >= limit {
+            return Err(MembersFull { limit });
+        }
+        let roster = self.entry().roster.get_or_insert_default();
+        roster.insert(member.user_id.clone(), Entry { member, connections: 1 });
+        Ok(Edge::First)
+    }
+
+    /// A connection of a member leaves; it still has to [`leave`](Self::leave).
+    pub fn leave_member(&mut self, user_id: &str) -> Edge {
+        let Some(roster) = self.roster_mut() else { return Edge::None };
+        let Some(entry) = roster.get_mut(user_id) else { return Edge::None };
+        entry.connections -= 1;
+        if entry.connections > 0 {
+            return Edge::None;
+        }
+        roster.remove(user_id);
+        Edge::Last
+    }
+
+    /// The members, in the order of their ids.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
+        static NOBODY: Roster = Roster::new();
+        let roster = self.state().and_then(|state| state.roster.as_deref()).unwrap_or(&NOBODY);
+        roster.values().map(|entry| &entry.member)
+    }
+
+    /// How full the channel is.
+    pub fn occupancy(&self) -> Occupancy {
+        self.state().map(ChannelState::occupancy).unwrap_or_default()
+    }
+
+    /// The count of subscribers, if it is to be told at this second. If it must wait, a reminder is set.
+    pub fn count_to_tell(&mut self, now: u32) -> Option<u32> {
+        let channels = self.shard.get_mut(&self.topic.app)?;
+        let state = channels.get_mut(&self.topic.channel)?;
+        let is_due = now.saturating_sub(state.told) >= TELL_EVERY;
+        if state.subscriptions <= TELL_EACH_UP_TO || is_due {
+            state.told = now;
+            state.is_reminded = false;
+            return Some(state.subscriptions);
+        }
+        if !std::mem::replace(&mut state.is_reminded, true) {
+            self.reminders.lock().push(Reminder { due: state.told + TELL_EVERY, topic: self.topic.clone() });
+        }
+        None
+    }
+
+    fn state(&self) -> Option<&ChannelState> {
+        self.shard.get(&self.topic.app)?.get(&self.topic.channel)
+    }
+
+    fn entry(&mut self) -> &mut ChannelState {
+        let channels = self.shard.entry(self.topic.app.clone()).or_default();
+        channels.entry(self.topic.channel.clone()).or_default()
+    }
+
+    fn roster_mut(&mut self) -> Option<&mut Roster> {
+        let channels = self.shard.get_mut(&self.topic.app)?;
+        channels.get_mut(&self.topic.channel)?.roster.as_deref_mut()
+    }
+}
+
+impl ChannelState {
+    pub(super) fn occupancy(&self) -> Occupancy {
+        let users = self.roster.as_ref().map_or(0, |roster| roster.len());
+        Occupancy {
+            subscriptions: self.subscriptions,
+            users: u32::try_from(users).expect("there are fewer members than memory has room for"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Census, *};
+    use crate::protocol::ChannelName;
+
+    fn topic() -> Topic {
+        Topic { app: "1".into(), channel: ChannelName::parse("presence-x", 200).unwrap() }
+    }
+
+    fn member(user_id: &str) -> Member {
+        Member { user_id: user_id.into(), user_info: None }
+    }
+
+    #[test]
+    fn the_first_and_the_last_subscriber_are_edges() {
+        let (census, topic) = (Census::default(), topic());
+        assert_eq!(census.place(&topic).join(), Edge::First);
+        assert_eq!(census.place(&topic).join(), Edge::None);
+        assert_eq!(census.place(&topic).leave(), Edge::None);
+        assert_eq!(census.place(&topic).leave(), Edge::Last);
+        assert_eq!(census.place(&topic).leave(), Edge::None);
+        assert!(census.occupied(&topic.app, "").is_empty());
+    }
+
+    #[test]
+    fn a_member_with_two_connections_counts_once() {
+        let (census, topic) = (Census::default(), topic());
+        let mut place = census.place(&topic);
+        assert_eq!(place.join_member(member("a"), 2), Ok(Edge::First));
+        assert_eq!(place.join_member(member("a"), 2), Ok(Edge::None));
+        assert_eq!(place.occupancy().users, 1);
+        assert_eq!(place.leave_member("a"), Edge::None);
+        assert_eq!(place.leave_member("a"), Edge::Last);
+        assert_eq!(place.leave_member("a"), Edge::None);
+        assert_eq!(place.members().len(), 0);
+    }
+
+    #[test]
+    fn the_limit_is_on_members_not_on_connections() {
+        let (census, topic) = (Census::default(), topic());
+        let mut place = census.place(&topic);
+        place.join_member(member("a"), 1).unwrap();
+        assert_eq!(place.join_member(member("b"), 1), Err(MembersFull { limit: 1 }));
+        assert_eq!(place.join_member(member("a"), 1), Ok(Edge::None));
+    }
+
+    #[test]
+    fn counts_of_large_channels_are_told_every_five_seconds() {
+        let (census, topic) = (Census::default(), topic());
+        let mut place = census.place(&topic);
+        for _ in 0..100 {
+            place.join();
+            assert!(place.count_to_tell(50).is_some());
+        }
+        place.join();
+        assert_eq!(place.count_to_tell(52), None);
+        assert_eq!(place.count_to_tell(53), None);
+        drop(place);
+        assert!(census.due_counts(54).is_empty());
+        assert_eq!(census.due_counts(55), std::slice::from_ref(&topic));
+        assert_eq!(census.place(&topic).count_to_tell(55), Some(101));
+        assert!(census.due_counts(100).is_empty());
+    }
+}

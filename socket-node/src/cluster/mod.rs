@@ -1,0 +1,3 @@
+//! What the nodes of one server know together. With the local driver there is one node, and it knows everything.
+
+pub mod census;

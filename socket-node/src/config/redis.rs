@@ -1,0 +1,97 @@
+//! How Redis is reached: parsed and checked whichever drivers are in use.
+
+use std::fmt;
+
+use app_manager::app::settings::{Values, host_and_port, without_credentials};
+
+const LONGEST_PREFIX: usize = 100;
+const DEFAULT_PORT: u16 = 6379;
+
+/// How Redis is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisConfig {
+    /// The server, or those nodes of a cluster that are asked first. Never empty.
+    pub urls: Vec<RedisUrl>,
+    /// What every key and topic begins with.
+    pub prefix: String,
+    /// Whether connections use TLS.
+    pub tls: bool,
+    /// Whether it is a cluster.
+    pub cluster: bool,
+}
+
+/// A complete Redis URL, `redis[s]://[user:password@]host:port[/database]`. `Debug` and `Display` hide the password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The whole URL, password and all: for the client that connects, never for a log.
+    pub fn with_password(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_credentials(&self.0))
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({self})")
+    }
+}
+
+/// The part of the settings that is about Redis.
+pub(super) fn build(server: &Values) -> RedisConfig {
+    let text = server.text("redis_url").expect("redis_url has a default");
+    let tls = server.is_on("redis_tls") || text.contains("rediss://");
+    let urls: Vec<_> = text.split(',').map(|url| RedisUrl(with_scheme(url, tls))).collect();
+    let prefix = server.text("redis_prefix").expect("redis_prefix has a default");
+    // A list of servers can only mean a cluster.
+    let cluster = server.is_on("redis_cluster") || urls.len() > 1;
+    RedisConfig { urls, prefix, tls, cluster }
+}
+
+/// One scheme for all nodes: half an encrypted cluster is a mistake that nobody wants to find later.
+fn with_scheme(url: &str, tls: bool) -> String {
+    let (_, rest) = url.split_once("://").expect("every URL that was read has a scheme");
+    format!("{}://{rest}", if tls { "rediss" } else { "redis" })
+}
+
+/// Reads one or more URLs, separated by commas, and completes each with scheme and port.
+pub(super) fn read_urls(text: &str) -> Result<String, String> {
+    let urls: Option<Vec<_>> = text.split(',').map(|url| read_url(url.trim())).collect();
+    urls.map(|urls| urls.join(",")).ok_or_else(|| {
+        "must be 'host:port' or 'redis[s]://[user:password@]host[:port][/database]', or several separated by commas"
+            .to_owned()
+    })
+}
+
+fn read_url(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
+    let (user, address) = match rest.rsplit_once('@') {
+        Some((user, address)) => (Some(user), address),
+        None => (None, rest),
+    };
+    let (authority, database) = address.split_once('/').unwrap_or((address, ""));
+    let (host, port) = host_and_port(authority)?;
+    let sound = matches!(scheme, "redis" | "rediss")
+        && user.is_none_or(|user| user.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'))
+        && (database.is_empty() || database.parse::<u16>().is_ok());
+    let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+    let database = if database.is_empty() { String::new() } else { format!("/{database}") };
+    sound.then(|| format!("{scheme}://{user}{host}:{}{database}", port.unwrap_or(DEFAULT_PORT)))
+}
+
+/// Reads the prefix of keys. Braces would be taken for a cluster's hash tag and send all keys to one node.
+pub(super) fn read_prefix(text: &str) -> Result<String, String> {
+    let sound = |char: char| !char.is_whitespace() && !char.is_control() && char != '{' && char != '}';
+    if text.is_empty() || text.len() > LONGEST_PREFIX || !text.chars().all(sound) {
+        return Err(format!(
+            "must be 1 to {LONGEST_PREFIX} bytes without white space, control characters or braces"
+        ));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,105 @@
+//! From values to the typed settings of the server.
+
+use app_manager::app::settings::{Problems, Values, build as build_app};
+
+use super::{
+    apps::AppValues,
+    redis,
+    typed::{
+        Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions,
+        SubscriptionErrorStyle,
+    },
+};
+
+/// Bytes of the KB in which sizes are set.
+const KB: usize = 1024;
+
+/// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
+pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
+    if server.is_on("metrics_enabled") {
+        problems.add(server.source("metrics_enabled"), "metrics are not available in this version");
+    }
+    let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
+    let silent = apps.iter().filter(|app| !app.webhooks.enabled && !app.webhooks.targets.is_empty());
+    let notices = silent
+        .map(|app| {
+            format!("app {} has webhook targets, but app_webhooks_enabled is off: none is sent", app.id)
+        })
+        .collect();
+    Config {
+        listen: listen(server),
+        app_env: text(server, "app_env"),
+        adapter: driver(server, "adapter_driver", problems),
+        cache: driver(server, "cache_driver", problems),
+        queue: driver(server, "queue_driver", problems),
+        log: log(server),
+        cors_allowed_origins: cors_allowed_origins(server, problems),
+        protocol: protocol(server),
+        max_socket_backlog: KB * server.number::<usize>("max_socket_backlog_in_kb"),
+        redis: redis::build(server),
+        apps,
+        notices,
+    }
+}
+
+fn text(server: &Values, key: &str) -> String {
+    server.text(key).expect("every text of the server that is asked for here has a default")
+}
+
+fn listen(server: &Values) -> Listen {
+    let bind_address = text(server, "bind_address").parse();
+    Listen { bind_address: bind_address.expect("only an IP address is taken"), port: server.number("port") }
+}
+
+fn driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {
+    let name = text(server, key);
+    if name != "local" {
+        let what = format!("'{name}' is not available in this version; use 'local'");
+        problems.add(server.source(key), what);
+    }
+    Driver::Local
+}
+
+fn log(server: &Values) -> Log {
+    Log {
+        level: match text(server, "log_level").as_str() {
+            "trace" => LogLevel::Trace,
+            "debug" => LogLevel::Debug,
+            "info" => LogLevel::Info,
+            "warn" => LogLevel::Warn,
+            "error" => LogLevel::Error,
+            other => unreachable!("log_level does not take {other}"),
+        },
+        format: match text(server, "log_format").as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => unreachable!("log_format does not take {other}"),
+        },
+        requests: !server.is_on("ignore_logger_middleware"),
+    }
+}
+
+fn protocol(server: &Values) -> ProtocolOptions {
+    let code = text(server, "terminate_close_code").parse();
+    ProtocolOptions {
+        allow_missing_protocol: server.is_on("allow_missing_protocol"),
+        subscription_error_style: match text(server, "subscription_error_style").as_str() {
+            "both" => SubscriptionErrorStyle::Both,
+            "channel" => SubscriptionErrorStyle::Channel,
+            "pusher" => SubscriptionErrorStyle::Pusher,
+            other => unreachable!("subscription_error_style does not take {other}"),
+        },
+        terminate_close_code: code.expect("only numbers are taken"),
+    }
+}
+
+fn cors_allowed_origins(server: &Values, problems: &mut Problems) -> CorsOrigins {
+    let origins = server.list("cors_allowed_origins");
+    if !origins.iter().any(|origin| origin == "*") {
+        return CorsOrigins::Only(origins);
+    }
+    if origins.len() > 1 {
+        problems.add(server.source("cors_allowed_origins"), "'*' means any and must stand alone");
+    }
+    CorsOrigins::Any
+}

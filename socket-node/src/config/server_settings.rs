@@ -1,0 +1,148 @@
+//! Every setting of the server itself.
+
+use std::net::IpAddr;
+
+use app_manager::app::settings::{Kind, Places, Setting, read_origin};
+
+use super::redis::{read_prefix, read_urls};
+
+/// The `.env` file that is read when no other is named. It alone may be missing.
+pub(super) const DEFAULT_ENV_FILE: &str = "./.env";
+const DRIVERS: Kind = Kind::Choice(&["local", "redis"]);
+
+/// Every setting of the server itself, in the order in which they are documented.
+pub static SERVER_SETTINGS: &[Setting] = &[
+    Setting::new(
+        "port",
+        Kind::Number { least: 0, most: 65_535 },
+        Some("6001"),
+        "Port to listen on (0 for any free one)",
+    )
+    .with_flags(&["p"]),
+    Setting::new("bind_address", Kind::Text(ip_address), Some("0.0.0.0"), "IP address to listen on"),
+    Setting::new(
+        "env_file",
+        Kind::Text(some_text),
+        Some(DEFAULT_ENV_FILE),
+        "Path to the `.env` file; only the default one may be missing",
+    )
+    .with_flags(&["e"]),
+    Setting::new("config_file", Kind::Text(some_text), None, "Path to a JSON file of settings")
+        .with_flags(&["config"])
+        .only(Places::FlagAndEnvironment),
+    Setting::new(
+        "prefer_config_file",
+        Kind::Bool,
+        Some("false"),
+        "Whether the config file wins over the environment; flags win over both",
+    )
+    .only(Places::FlagAndEnvironment),
+    Setting::new("adapter_driver", DRIVERS, Some("local"), "How nodes hear of each other's events")
+        .with_flags(&["a"]),
+    Setting::new("cache_driver", DRIVERS, Some("local"), "Where cache channels keep their last event"),
+    Setting::new("queue_driver", DRIVERS, Some("local"), "Where webhooks wait to be delivered"),
+    Setting::new("app_manager", Kind::Choice(&["array"]), Some("array"), "Where the apps come from"),
+    Setting::new(
+        "app_env",
+        Kind::Text(some_text),
+        Some("production"),
+        "Name of the environment, logged at the start",
+    ),
+    Setting::new("redis_prefix", Kind::Text(read_prefix), Some("pusher"), "Prefix of all keys in Redis"),
+    Setting::new(
+        "redis_url",
+        Kind::Url(read_urls),
+        Some("localhost:6379"),
+        "URL of Redis, with or without `redis://` or `rediss://`; several separated by commas are a cluster's nodes",
+    ),
+    Setting::new("redis_tls", Kind::Bool, Some("false"), "Whether to use TLS for Redis"),
+    Setting::new("redis_cluster", Kind::Bool, Some("false"), "Whether Redis is a cluster")
+        .also(&["redis_cluster_mode"]),
+    Setting::new(
+        "log_level",
+        Kind::Choice(&["trace", "debug", "info", "warn", "error"]),
+        Some("info"),
+        "Least important lines that are logged",
+    ),
+    Setting::new(
+        "log_format",
+        Kind::Choice(&["text", "json"]),
+        Some("text"),
+        "What a line of the log looks like",
+    ),
+    Setting::new(
+        "ignore_logger_middleware",
+        Kind::Bool,
+        Some("false"),
+        "Whether to log no line for each HTTP request",
+    ),
+    Setting::new(
+        "cors_allowed_origins",
+        Kind::List(read_origin),
+        Some("*"),
+        "Browser origins that may call the HTTP API, separated by commas; `*` is any",
+    ),
+    Setting::new(
+        "allow_missing_protocol",
+        Kind::Bool,
+        Some("false"),
+        "Whether to accept clients that name no protocol version, instead of closing them with 4008",
+    ),
+    Setting::new(
+        "subscription_error_style",
+        Kind::Choice(&["both", "channel", "pusher"]),
+        Some("both"),
+        "How a refused subscription is told: as `pusher:subscription_error` on the channel, as `pusher:error`, or both",
+    ),
+    Setting::new(
+        "terminate_close_code",
+        Kind::Choice(&["4009", "4200"]),
+        Some("4009"),
+        "Close code of terminated users' connections: clients stay away after 4009 and come back at once after 4200",
+    ),
+    Setting::new(
+        "max_socket_backlog_in_kb",
+        Kind::Number { least: 64, most: 65_536 },
+        Some("1024"),
+        "KB of 1024 bytes that may wait for one slow client before it is cut off",
+    ),
+    Setting::new(
+        "metrics_enabled",
+        Kind::Bool,
+        Some("false"),
+        "Whether to serve metrics; not available in this version",
+    ),
+    Setting::new(
+        "metrics_port",
+        Kind::Number { least: 0, most: 65_535 },
+        Some("6002"),
+        "Port of the metrics; not available in this version",
+    ),
+    Setting::new(
+        "check_config",
+        Kind::Bool,
+        Some("false"),
+        "Print the settings in effect, without secrets, and exit",
+    )
+    .only(Places::Flag),
+    Setting::new("version", Kind::Bool, Some("false"), "Print the version and exit")
+        .with_flags(&["v"])
+        .only(Places::Flag),
+    Setting::new("help", Kind::Bool, Some("false"), "Print this help and exit")
+        .with_flags(&["h"])
+        .only(Places::Flag),
+];
+
+fn ip_address(text: &str) -> Result<String, String> {
+    let address: Result<IpAddr, _> = text.parse();
+    address
+        .map(|address| address.to_string())
+        .map_err(|_| "must be an IP address such as 0.0.0.0 or ::".to_owned())
+}
+
+fn some_text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err("must not be empty or contain control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}

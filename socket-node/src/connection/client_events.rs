@@ -1,0 +1,96 @@
+//! Events from one client to the others.
+
+use std::num::NonZeroU32;
+
+use super::session::Session;
+use crate::{
+    channels::{ClientFrame, Full},
+    limits::EventRate,
+    protocol::{Event, event, message::ClientEvent},
+};
+
+/// The code of a client event that came too fast. It is never a reason to close.
+const RATE_LIMITED: u16 = 4301;
+
+/// A client event that waits for room on its channel, and its client with it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    full: Full,
+    frame: ClientFrame,
+}
+
+impl Session {
+    /// Hands a client's event to the others on its channel, or tells the client why not. An event that has to wait is
+    /// given back.
+    pub(super) fn client_event(&mut self, event: &ClientEvent<'_>) -> Option<Waiting> {
+        let data = event.data_as_string();
+        if let Err((code, message)) = self.check_client_event(event, &data) {
+            self.socket.push(&event::error(code, &message));
+            return None;
+        }
+        let Ok(at) = self.find(&event.channel) else {
+            let channel = &event.channel[..event.channel.floor_char_boundary(200)];
+            let reason = format!("connection not subscribed to channel {channel}");
+            self.complain(&format!("Cannot broadcast client event ({reason})"));
+            return None;
+        };
+        let name = event::quote(&event.name);
+        let forwarded = Event { name: &name, data: &data };
+        let channels = &self.sockets.shared.channels;
+        let sent = channels.client_event(&self.app, &self.socket, &self.subscriptions[at], forwarded);
+        sent.err().map(|(full, frame)| Waiting { full, frame })
+    }
+
+    /// Waits for room as long as it takes: the client's further messages wait behind this one, and in the end the
+    /// client itself does.
+    pub(super) async fn send_waiting(&self, mut waiting: Waiting) {
+        loop {
+            waiting.full.room().await;
+            match self.sockets.shared.channels.forward(&self.socket, waiting.frame) {
+                Ok(()) => return,
+                Err((full, frame)) => waiting = Waiting { full, frame },
+            }
+        }
+    }
+
+    fn check_client_event(
+        &mut self,
+        event: &ClientEvent<'_>,
+        data: &str,
+    ) -> Result<(), (Option<u16>, String)> {
+        let limits = &self.app.limits;
+        let refuse = |message: &str| Err((None, message.to_owned()));
+        if !self.app.features.client_messages {
+            return refuse(
+                "To send client events, you must enable this feature in the Settings page of your dashboard.",
+            );
+        }
+        let channel = &*event.channel;
+        if !channel.starts_with("private-") && !channel.starts_with("presence-") {
+            return refuse("Client event rejected - only supported on private and presence channels");
+        }
+        if channel.starts_with("private-encrypted-") {
+            return refuse("Client event rejected - not supported on encrypted channels");
+        }
+        if event.name.chars().count() > limits.max_event_name_length {
+            return refuse("Client event rejected - the event name is too long");
+        }
+        if event::decoded_length(data) > limits.max_event_payload {
+            let max = limits.max_event_payload;
+            return refuse(&format!(
+                "Client event rejected - the data exceeds the allowed maximum ({max} bytes)"
+            ));
+        }
+        if !self.is_within_rate() {
+            return Err((Some(RATE_LIMITED), "Client event rate limit exceeded".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn is_within_rate(&mut self) -> bool {
+        let Some(per_second) = self.app.limits.max_client_events_per_second.and_then(NonZeroU32::new) else {
+            return true;
+        };
+        self.client_event_rate.get_or_insert_with(|| EventRate::per_second(per_second)).allow()
+    }
+}

@@ -1,0 +1,199 @@
+//! One WebSocket, as everybody sees it who has something to send to it.
+
+use std::{io, net::Shutdown, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::{
+    backlog::Backlog,
+    pulse::{self, Pulse, Verdict},
+};
+use crate::protocol::{Close, Frame, SocketId};
+
+/// One WebSocket. Anyone may push; nobody ever waits for it. Its own task alone reads from it.
+#[derive(Debug)]
+pub struct Socket {
+    id: SocketId,
+    stream: TcpStream,
+    out: Mutex<Outbound>,
+    options: SocketOptions,
+    pulse: Pulse,
+}
+
+/// What differs from one app's sockets to another's.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// Bytes that may wait for a reader that is slow.
+    pub max_backlog: usize,
+    /// Seconds of silence after which the peer is probed.
+    pub activity_timeout_seconds: u32,
+}
+
+/// The sending side. An idle socket owns no buffer at all.
+#[derive(Debug, Default)]
+struct Outbound {
+    /// None while the peer keeps up.
+    backlog: Option<Box<Backlog>>,
+    /// The last frame has been pushed; whatever comes now comes too late.
+    is_closed: bool,
+}
+
+impl Socket {
+    /// Takes over a connection whose handshake is done.
+    pub fn new(id: SocketId, stream: TcpStream, options: SocketOptions) -> Arc<Self> {
+        Arc::new(Self { id, stream, out: Mutex::default(), options, pulse: Pulse::new(pulse::now()) })
+    }
+
+    /// The id under which clients know it.
+    pub const fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Sends a frame, now if the peer keeps up, else as soon as it reads again. Who falls behind by more than the
+    /// bound is cut off.
+    pub fn push(self: &Arc<Self>, frame: &Frame) {
+        self.push_run(frame.bytes());
+    }
+
+    /// Sends a run of whole frames.
+    pub(super) fn push_run(self: &Arc<Self>, run: &Bytes) {
+        let mut out = self.out.lock();
+        if !out.is_closed {
+            self.write(&mut out, run);
+        }
+    }
+
+    /// Says goodbye and sends nothing more. The task that reads ends when the peer hangs up, or when the sweep finds
+    /// that it does not.
+    pub fn close(self: &Arc<Self>, close: &Close) {
+        self.finish(&Frame::goodbye(close));
+    }
+
+    /// Sends the last frame of the connection.
+    pub fn finish(self: &Arc<Self>, last: &Frame) {
+        let mut out = self.out.lock();
+        if !out.is_closed {
+            self.pulse.closing(pulse::now());
+            self.write(&mut out, last.bytes());
+            out.is_closed = true;
+            if out.backlog.is_none() {
+                self.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// Ends the connection in both directions; the task that reads sees the end of the stream.
+    pub fn abort(&self) {
+        self.shutdown(Shutdown::Both);
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        // It fails only when the peer was faster.
+        let _ = SockRef::from(&self.stream).shutdown(how);
+    }
+
+    /// Writes at once or into the backlog.
+    fn write(self: &Arc<Self>, out: &mut Outbound, run: &Bytes) {
+        let Some(backlog) = &mut out.backlog else {
+            return self.write_first(out, run);
+        };
+        backlog.push(run);
+        if backlog.bytes() > self.options.max_backlog {
+            self.cut(out);
+        }
+    }
+
+    /// Writes with nothing waiting. What the kernel does not take begins a backlog.
+    fn write_first(self: &Arc<Self>, out: &mut Outbound, run: &Bytes) {
+        let written = match self.stream.try_write(run) {
+            Ok(written) if written == run.len() => return,
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                out.is_closed = true;
+                return self.abort();
+            }
+        };
+        out.backlog = Some(Box::new(Backlog::of(run, written)));
+        tokio::spawn(Arc::clone(self).drain());
+    }
+
+    /// The peer reads too slowly: drops what it has not been sent and says why, if it still wants to know.
+    fn cut(&self, out: &mut Outbound) {
+        if let Some(backlog) = &mut out.backlog {
+            backlog.cut(&Frame::goodbye(&Close::OVER_CAPACITY));
+        }
+        out.is_closed = true;
+        self.pulse.closing(pulse::now());
+    }
+
+    /// Sends the backlog as the peer makes room. This task exists only while there is one.
+    async fn drain(self: Arc<Self>) {
+        while self.stream.writable().await.is_ok() {
+            match self.drain_once() {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+        self.out.lock().is_closed = true;
+        self.abort();
+    }
+
+    /// Sends what the kernel takes now; true when nothing is left.
+    fn drain_once(&self) -> io::Result<bool> {
+        let mut out = self.out.lock();
+        let Some(backlog) = &mut out.backlog else {
+            return Ok(true);
+        };
+        backlog.write_with(|slices| self.stream.try_write_vectored(slices))?;
+        let is_empty = backlog.is_empty();
+        if is_empty {
+            out.backlog = None;
+            if out.is_closed {
+                self.shutdown(Shutdown::Write);
+            }
+        }
+        Ok(is_empty)
+    }
+
+    /// The reading side, for the task that owns the connection.
+    pub const fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Whether the goodbye has been said.
+    pub fn is_closing(&self) -> bool {
+        self.pulse.is_closing()
+    }
+
+    /// Something was heard from the peer.
+    pub fn heard(&self) {
+        self.pulse.heard(pulse::now());
+    }
+
+    /// The connection has so many seconds to become authorised. The one under way does not count: it may be nearly
+    /// over.
+    pub fn authorize_within(&self, seconds: u32) {
+        self.pulse.set_authorize_by(pulse::now() + 1 + seconds);
+    }
+
+    /// The connection is authorised, or needs not be.
+    pub fn authorized(&self) {
+        self.pulse.set_authorize_by(0);
+    }
+
+    /// Does what is due for this connection at this second of [`pulse::now`].
+    pub fn check(self: &Arc<Self>, now: u32) {
+        match self.pulse.check(now, self.options.activity_timeout_seconds) {
+            Verdict::Fine => {}
+            Verdict::Probe => self.push(&Frame::ping()),
+            Verdict::Close(close) => self.close(&close),
+            Verdict::Abort => self.abort(),
+        }
+    }
+}

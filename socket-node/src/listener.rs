@@ -1,0 +1,128 @@
+//! The port: accepting connections and handing their requests out.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::body::Body;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use crate::{connection::Sockets, http::Http};
+
+/// Connections that wait to be accepted. After the death of a node thousands come at once, and one that finds no
+/// place here tries again only a second later.
+const BACKLOG: u32 = 4096;
+
+/// Time for a new connection's first request to arrive whole.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// Time that a connection may be idle between two requests: longer than load balancers keep theirs.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Bytes that the kernel holds for a socket before it says that it is full. What is beyond is in our own backlog,
+/// where it is counted and bounded.
+const NOT_SENT: u32 = 64 * 1024;
+
+/// Pause after a failed accept: without descriptors the next try fails as well, and the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Opens the port.
+///
+/// # Errors
+/// If the address is taken or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// What answers requests: WebSocket handshakes go to the sockets, all else to the HTTP API.
+#[derive(Clone, Debug)]
+pub struct Front {
+    /// Where handshakes go.
+    pub sockets: Sockets,
+    /// Where everything else goes.
+    pub http: Http,
+}
+
+/// Accepts connections until it is dropped.
+pub async fn serve(listener: TcpListener, front: Front) -> Infallible {
+    let mut is_failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                is_failing = false;
+                tokio::spawn(serve_connection(stream, front.clone()));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut is_failing, true) {
+                    warn!(%error, "no connection can be accepted: {error}");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, front: Front) {
+    prepare(&stream);
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let service = service_fn({
+        let has_asked = Arc::clone(&has_asked);
+        move |request| {
+            has_asked.store(true, Relaxed);
+            front.clone().answer(request)
+        }
+    });
+    let mut connection = Box::pin(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(KEEP_ALIVE)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades(),
+    );
+    let served = match timeout(FIRST_REQUEST, &mut connection).await {
+        Ok(served) => served,
+        Err(_) if has_asked.load(Relaxed) => connection.await,
+        Err(_) => return debug!("a connection sent no request in time"),
+    };
+    if let Err(error) = served {
+        debug!(%error, "an HTTP connection ended early: {error}");
+    }
+}
+
+/// Sends small frames at once, and keeps what waits out of the kernel. Where a system lacks an option, the connection
+/// works all the same.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(NOT_SENT);
+}
+
+impl Front {
+    async fn answer(mut self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        if Sockets::is_meant(&request) {
+            Ok(self.sockets.upgrade(request))
+        } else {
+            Ok(self.http.answer(request).await)
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The story of a run: settings, build, say where we listen, serve, drain.
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use socket_node::{
+    config::{self, Config, Startup},
+    log,
+    node::Node,
+    shutdown::Signals,
+};
+use tracing::{info, warn};
+
+/// Packs the many small things of many connections closer than the system's allocator: two fifths less memory for
+/// each connection, and a little less work.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The exit code of a program that was called with settings it cannot use (`EX_USAGE` of sysexits.h).
+const EX_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    match config::load(std::env::args_os(), std::env::vars_os()) {
+        Ok(Startup::Print(text)) => {
+            // Nobody reads on: that is no failure of ours.
+            let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(Startup::Run(config)) => match run(*config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(errors) => {
+            eprintln!("{errors}");
+            ExitCode::from(EX_USAGE)
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    log::begin(&config.log);
+    let mut signals = Signals::take_over().context("cannot listen for signals")?;
+    raise_descriptor_limit();
+    info!(app_env = %config.app_env, apps = config.apps.len(), "starting with {} apps", config.apps.len());
+    for notice in &config.notices {
+        warn!("{notice}");
+    }
+    let node = Node::build(config)?;
+    let address = node.address().context("cannot tell the address")?;
+    writeln!(std::io::stdout(), "socket-rush {} listening on {address}", env!("CARGO_PKG_VERSION"))
+        .context("cannot write to standard output")?;
+    let node = node.start();
+
+    signals.next().await;
+    info!("going away; a second signal ends the process at once");
+    tokio::select! {
+        () = node.stop() => info!("all connections are closed"),
+        () = signals.next() => warn!("ended by a second signal"),
+    }
+    Ok(())
+}
+
+/// Every connection needs a descriptor; the usual limit of 1,024 would be reached soon.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => info!(limit, "up to {limit} descriptors may be open"),
+        Err(error) => warn!(%error, "the limit of open descriptors stays as it is: {error}"),
+    }
+}
