@@ -1,0 +1,30 @@
+//! What clients and customers' servers can see of one node, by theme.
+
+mod handshake;
+mod liveness;
+
+mod channels;
+mod presence;
+
+mod client_events;
+
+mod cache;
+mod counts;
+
+mod users;
+mod watchlist;
+
+mod authorized;
+mod limits;
+
+mod errors;
+mod settings;
+
+mod authorization;
+mod bad_frames;
+mod bad_handshake;
+mod bad_messages;
+mod bad_names;
+mod http_auth;
+mod http_events;
+mod http_reads;

@@ -1,0 +1,130 @@
+//! What an app's settings of webhooks do.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::app_set_everywhere;
+use crate::support::{
+    node::{Launch, Node},
+    receiver::Receiver,
+};
+
+/// The kinds that an app can ask for, each by its own setting.
+const KINDS: [&str; 6] =
+    ["channel_occupied", "channel_vacated", "member_added", "member_removed", "client_event", "cache_miss"];
+
+/// The setting by which an app asks for a kind.
+fn setting_of(kind: &str) -> String {
+    format!("app_has_{kind}_webhooks")
+}
+
+/// Does on a node what causes an event of every kind.
+async fn cause_every_kind(node: &Node) {
+    let mut client = node.connect().await;
+    client.subscribe_presence("presence-room", "1", json!({})).await;
+    client.trigger("presence-room", "client-x", 1).await;
+    client.subscribe("cache-room").await;
+    client.expect("pusher:cache_miss").await;
+    client.close().await;
+}
+
+/// The settings that send an app's webhooks to a receiver, with more.
+fn webhooks_to(receiver: &Receiver, more: &[(&str, Value)]) -> Value {
+    let mut settings = json!({"app_webhooks_enabled": true, "app_webhook_url": receiver.url});
+    for (key, value) in more {
+        settings[*key] = value.clone();
+    }
+    settings
+}
+
+/// Asserts that an app which asks for one kind gets that kind alone.
+async fn assert_only(kind: &str) {
+    let mut receiver = Receiver::start().await;
+    let settings = webhooks_to(&receiver, &[(&setting_of(kind), json!(true))]);
+    let mut node = Launch::new().flags(super::flags(&settings)).start();
+    cause_every_kind(&node).await;
+    assert_eq!(receiver.next().await.names(), [kind]);
+    node.stop().await;
+    for delivery in receiver.arrived() {
+        assert_eq!(delivery.names(), [kind], "{}", delivery.body);
+    }
+}
+
+#[tokio::test]
+async fn each_kind_of_webhook_can_be_asked_for_by_itself() {
+    join_all(KINDS.map(assert_only)).await;
+}
+
+#[tokio::test]
+async fn an_app_that_asks_for_no_kind_in_particular_gets_them_all() {
+    let mut receiver = Receiver::start().await;
+    let node = Launch::new().flags(super::flags(&webhooks_to(&receiver, &[]))).start();
+    cause_every_kind(&node).await;
+    let mut missing = KINDS.to_vec();
+    while !missing.is_empty() {
+        let names = receiver.next().await.names();
+        missing.retain(|kind| !names.iter().any(|name| name == kind));
+    }
+}
+
+#[tokio::test]
+async fn webhooks_are_sent_once_they_are_switched_on_under_either_name() {
+    for name in ["app_webhooks_enabled", "app_webhook_enabled"] {
+        let mut receiver = Receiver::start().await;
+        let settings =
+            json!({name: true, "app_webhook_url": receiver.url, "app_has_channel_occupied_webhooks": true});
+        for node in app_set_everywhere(&settings) {
+            node.connect().await.subscribe("room").await;
+            let delivery = receiver.next().await;
+            assert_eq!(delivery.header("x-pusher-key"), Some("app-key"));
+            assert_eq!(delivery.header("content-type"), Some("application/json"));
+            let signature = node.credentials.sign(&delivery.body);
+            assert_eq!(delivery.header("x-pusher-signature"), Some(signature.as_str()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn webhooks_are_not_sent_while_they_are_switched_off() {
+    let mut receiver = Receiver::start().await;
+    for mut node in app_set_everywhere(&json!({"app_webhook_url": receiver.url})) {
+        node.connect().await.subscribe("room").await;
+        node.stop().await;
+    }
+    assert!(receiver.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn events_of_one_app_travel_together_where_batching_is_switched_on() {
+    let mut receiver = Receiver::start().await;
+    let more = [
+        ("app_has_webhook_batching_enabled", json!(true)),
+        ("app_has_channel_occupied_webhooks", json!(true)),
+    ];
+    for node in app_set_everywhere(&webhooks_to(&receiver, &more)) {
+        let mut client = node.connect().await;
+        let asks =
+            (0..50).map(|n| json!({"event": "pusher:subscribe", "data": {"channel": format!("room-{n}")}}));
+        client.send_at_once(asks).await;
+        let (mut deliveries, mut events) = (0, 0);
+        while events < 50 {
+            events += receiver.next().await.names().len();
+            deliveries += 1;
+        }
+        assert!(deliveries < 50, "{deliveries} requests for 50 events");
+    }
+}
+
+#[tokio::test]
+async fn only_channels_of_the_prefix_are_told_of() {
+    let mut receiver = Receiver::start().await;
+    let more =
+        [("app_webhook_filter_prefix", json!("shop-")), ("app_has_channel_occupied_webhooks", json!(true))];
+    for node in app_set_everywhere(&webhooks_to(&receiver, &more)) {
+        let mut client = node.connect().await;
+        client.subscribe("room").await;
+        client.subscribe("shop-1").await;
+        let delivery = receiver.next().await;
+        assert!(delivery.body.contains(r#""channel":"shop-1""#), "{}", delivery.body);
+    }
+}

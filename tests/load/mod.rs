@@ -1,0 +1,3 @@
+//! What must hold when many clients come at once.
+
+mod slow_readers;

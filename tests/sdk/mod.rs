@@ -1,0 +1,76 @@
+//! Real SDKs against a real node. What their own code makes of our answers is what users will see, so these suites
+//! are written in the SDKs' languages; here each is given a node with the features that it is about.
+
+mod suite;
+
+use suite::{Suite, node};
+
+#[tokio::test]
+async fn pusher_js_connects_pings_and_is_turned_away() {
+    Suite::javascript("connection.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_uses_public_and_private_channels() {
+    Suite::javascript("channels.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_clients_speak_to_each_other() {
+    Suite::javascript("client_events.mjs").run(&node(&["--app-enable-client-messages"])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_sees_who_is_in_a_room() {
+    Suite::javascript("presence.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_decrypts_what_the_server_cannot_read() {
+    Suite::javascript("encryption.mjs").run(&node(&["--app-enable-client-messages"])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_is_given_what_a_cache_channel_remembers() {
+    Suite::javascript("cache.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_is_told_how_many_are_subscribed() {
+    Suite::javascript("counts.mjs").run(&node(&["--app-enable-subscription-count"])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_signs_users_in_and_is_sent_away() {
+    Suite::javascript("users.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_watches_who_is_online() {
+    Suite::javascript("watchlist.mjs").run(&node(&["--app-enable-watchlist-events"])).await;
+}
+
+#[tokio::test]
+async fn pusher_js_moves_to_another_node_when_its_own_is_drained() {
+    let (leaving, next) = (node(&[]), node(&[]));
+    Suite::javascript("drain.mjs")
+        .with("SOCKET_RUSH_PID", &leaving.pid())
+        .with("SOCKET_RUSH_NEXT_PORT", &next.address.port())
+        .run(&leaving)
+        .await;
+}
+
+#[tokio::test]
+async fn laravel_echo_works_as_on_a_laravel_page() {
+    Suite::javascript("echo.mjs").run(&node(&["--app-enable-client-messages"])).await;
+}
+
+#[tokio::test]
+async fn the_node_server_sdk_publishes_and_asks() {
+    Suite::javascript("server_api.mjs").run(&node(&[])).await;
+}
+
+#[tokio::test]
+async fn the_python_server_sdk_publishes_asks_and_signs() {
+    Suite::python("python_server.py").run(&node(&[])).await;
+}

@@ -1,0 +1,152 @@
+//! A running server: the real binary, on a port of its own, with nothing in its environment but what the test gives.
+
+mod launch;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, ExitStatus},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use launch::LOG;
+pub(crate) use launch::{Ending, Launch};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use super::{api::Api, client::Client, signing::Credentials};
+
+/// How long a node may take to start, and to end once it has no clients.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A server that listens. Dropping it asks it to end and fails the test unless it ends cleanly and in time.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// The app that `connect` connects to.
+    pub(crate) credentials: Credentials,
+    /// The first line of its standard output.
+    pub(crate) greeting: String,
+    process: Child,
+    /// Disconnects when the process closes its standard output, which is when it ends.
+    output: Mutex<Receiver<String>>,
+    home: TempDir,
+    stopped: bool,
+}
+
+impl Node {
+    /// A node with one app that allows client events.
+    pub(crate) fn start() -> Self {
+        Launch::new().start()
+    }
+
+    /// The same, with further flags.
+    pub(crate) fn with<T: Into<String>>(flags: impl IntoIterator<Item = T>) -> Self {
+        Launch::new().flags(flags).start()
+    }
+
+    /// A node whose apps and settings come from a configuration file alone; `connect` connects to its first app.
+    pub(crate) fn from_config(config: &Value) -> Self {
+        Launch::bare().config(config).start()
+    }
+
+    /// A client of the node's app, past the handshake.
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address, &self.credentials).await
+    }
+
+    /// A client that asked for any path, before its first frame.
+    pub(crate) async fn connect_to(&self, path_and_query: &str) -> Client {
+        Client::open(self.address, &self.credentials, path_and_query, &[]).await
+    }
+
+    /// A client of another of the node's apps, past the handshake.
+    pub(crate) async fn connect_as(&self, credentials: &Credentials) -> Client {
+        Client::connect(self.address, credentials).await
+    }
+
+    /// The HTTP API of the node's app.
+    pub(crate) fn api(&self) -> Api {
+        Api::on(self)
+    }
+
+    /// Everything that it has logged until now.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join(LOG)).expect("the log file is ours")
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its resident memory in bytes, as the kernel counts it.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the node runs");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("every process has an RSS");
+        let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("RSS is given in kB");
+        kilobytes * 1024
+    }
+
+    /// Asks it to end, without waiting.
+    pub(crate) fn terminate(&self) {
+        let pid =
+            i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child's id is a process id");
+        // It may have ended already; what it ended with is for the caller to see.
+        let _ended = kill_process(pid, Signal::TERM);
+    }
+
+    /// Asks it to end and waits until it has, cleanly, while the test's own tasks go on.
+    pub(crate) async fn stop(&mut self) {
+        self.terminate();
+        self.stopped = true;
+        let ended = async {
+            loop {
+                match self.process.try_wait().expect("it is our child") {
+                    Some(status) => return status,
+                    None => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let status = timeout(DEADLINE, ended).await;
+        let status = status.unwrap_or_else(|_| panic!("the node did not end within {DEADLINE:?}"));
+        assert!(status.success(), "the node ended with {status}; its log:\n{}", self.log());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.stopped = true;
+        let output = self.output.get_mut().expect("nobody panics with it locked");
+        if output.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            self.process.kill().expect("it still runs");
+            panic!("the node did not end within {DEADLINE:?}; its log:\n{}", self.log());
+        }
+        self.process.wait().expect("it is our child")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ended = self.process.kill();
+            let _status = self.process.wait();
+            eprintln!("--- log of the node at {}\n{}---", self.address, self.log());
+            return;
+        }
+        if !self.stopped {
+            self.terminate();
+            let status = self.ended();
+            assert!(status.success(), "the node ended with {status}; its log:\n{}", self.log());
+        }
+        assert!(!self.log().contains("panicked at"), "the node panicked; its log:\n{}", self.log());
+    }
+}
