@@ -13,6 +13,8 @@ mod backlog;
 mod channel;
 pub mod pulse;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::{
