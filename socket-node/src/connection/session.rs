@@ -20,6 +20,10 @@ use crate::{
 /// Bytes that one read takes; all connections of a thread share the buffer.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Channels that one connection may be subscribed to. Real clients have a handful; this only bounds what one of them
+/// can make the node remember.
+pub(super) const MAX_SUBSCRIPTIONS: usize = 10_000;
+
 /// Largest message that any client may send, where the app's own limits do not ask for more.
 const MIN_MESSAGE_LIMIT: usize = 128 * 1024;
 
@@ -299,5 +303,10 @@ mod tests {
     fn an_idle_connection_is_small() {
         assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
         assert!(size_of::<Subscription>() <= 40, "{}", size_of::<Subscription>());
+        fn future_size<F>(_: impl Fn(Box<Session>) -> F) -> usize {
+            size_of::<F>()
+        }
+        // Beyond, tokio would need a larger cell for the task of every connection.
+        assert!(future_size(Session::run) <= 128, "{}", future_size(Session::run));
     }
 }

@@ -4,7 +4,7 @@ use app_manager::app::AuthError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::session::Session;
+use super::session::{MAX_SUBSCRIPTIONS, Session};
 use crate::{
     config::SubscriptionErrorStyle,
     protocol::{ChannelName, event, event::Member, message::Subscribe},
@@ -34,6 +34,10 @@ impl Refusal {
         Self { kind: "AuthError", status: 403, message: message.into() }
     }
 
+    fn over_limit(message: String) -> Self {
+        Self { kind: "LimitReached", status: 4100, message }
+    }
+
     fn invalid(kind: &'static str, message: impl Into<String>) -> Self {
         Self { kind, status: 400, message: message.into() }
     }
@@ -57,6 +61,11 @@ impl Session {
             self.complain(&format!("Existing subscription to channel {channel}"));
             return Ok(());
         };
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            let message =
+                format!("the connection has reached its limit of {MAX_SUBSCRIPTIONS} subscriptions");
+            return Err(Refusal::over_limit(message));
+        }
         let needs_auth = channel.needs_auth();
         let member = if needs_auth { self.authorize_subscribe(&channel, request)? } else { None };
         if needs_auth && !self.authorize() {
@@ -66,7 +75,7 @@ impl Session {
         let subscription = channels
             .subscribe(&self.app, &self.socket, channel, member)
             .await
-            .map_err(|full| Refusal { kind: "LimitReached", status: 4100, message: full.to_string() })?;
+            .map_err(|full| Refusal::over_limit(full.to_string()))?;
         if self.subscriptions.is_empty() {
             // Most connections have one subscription: room for four would be three wasted.
             self.subscriptions.reserve_exact(1);
@@ -115,7 +124,7 @@ impl Session {
         let max = self.app.limits.max_presence_member_size;
         if channel_data.len() > max {
             let message = format!("the presence member exceeds the allowed maximum ({max} bytes)");
-            return Err(Refusal { kind: "LimitReached", status: 4100, message });
+            return Err(Refusal::over_limit(message));
         }
         parse_member(channel_data).map_err(|message| Refusal::invalid("InvalidChannelData", message))
     }
