@@ -1,3 +1,4 @@
 //! What must hold when many clients come at once.
 
+mod descriptors;
 mod slow_readers;
