@@ -1,6 +1,7 @@
 //! Real SDKs against a real node. What their own code makes of our answers is what users will see, so these suites
 //! are written in the SDKs' languages; here each is given a node with the features that it is about.
 
+mod readme;
 mod suite;
 
 use suite::{Suite, node};
