@@ -23,7 +23,7 @@ impl Session {
     /// Hands a client's event to the others on its channel, or tells the client why not. An event that has to wait is
     /// given back.
     pub(super) fn client_event(&mut self, event: &ClientEvent<'_>) -> Option<Waiting> {
-        let data = event.data_as_string();
+        let data = event::as_string(event.data.get());
         if let Err((code, message)) = self.check_client_event(event, &data) {
             self.socket.push(&event::error(code, &message));
             return None;
@@ -75,7 +75,7 @@ impl Session {
         if event.name.chars().count() > limits.max_event_name_length {
             return refuse("Client event rejected - the event name is too long");
         }
-        if event::decoded_length(data) > limits.max_event_payload {
+        if event::is_longer_than(limits.max_event_payload, data) {
             let max = limits.max_event_payload;
             return refuse(&format!(
                 "Client event rejected - the data exceeds the allowed maximum ({max} bytes)"

@@ -13,7 +13,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{error::ApiError, info::Wanted};
-use crate::protocol::{ChannelName, Event, SocketId};
+use crate::protocol::{ChannelName, Event, SocketId, event::as_string};
 
 /// Bytes of a parser's message that an answer repeats: it may quote the body.
 const MAX_PARSER_MESSAGE: usize = 200;
@@ -225,14 +225,6 @@ fn decoded(raw: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str::<JsonText<'_>>(raw).ok().map(|text| text.0)
-}
-
-/// Clients expect a string. Data of another kind is sent as the JSON text that it is.
-fn as_string(data: &str) -> Cow<'_, str> {
-    if data.starts_with('"') {
-        return Cow::Borrowed(data);
-    }
-    Cow::Owned(serde_json::to_string(data).expect("a text is always JSON"))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! `data` is a JSON-encoded *string* in all of them but `pusher:error`, where the official Swift and .NET clients
 //! want an object.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use serde_json::value::RawValue;
 
@@ -33,14 +33,18 @@ pub fn quote(text: &str) -> String {
     serde_json::to_string(text).expect("a string is always JSON")
 }
 
-/// Bytes of the text that a raw JSON string stands for. Where nothing is escaped, it is the string without its quotes.
-pub fn decoded_length(json: &str) -> usize {
-    if json.contains('\\') {
-        // Only halves of surrogate pairs fail to decode; their raw length is then as good as any.
-        serde_json::from_str::<String>(json).map_or(json.len(), |text| text.len())
-    } else {
-        json.len() - 2
-    }
+/// The raw JSON string that receivers get for this JSON: a string passes through untouched, anything else becomes the
+/// string of its JSON text, since clients expect one.
+pub fn as_string(json: &str) -> Cow<'_, str> {
+    if json.starts_with('"') { Cow::Borrowed(json) } else { Cow::Owned(quote(json)) }
+}
+
+/// Whether the text that a raw JSON string stands for is longer than `max` bytes.
+pub fn is_longer_than(max: usize, json: &str) -> bool {
+    // Escapes only ever make a text longer, so nothing needs decoding that is short enough as it is. Only halves of
+    // surrogate pairs fail to decode; their raw length is then as good as any.
+    let raw = json.len() - 2;
+    raw > max && serde_json::from_str::<String>(json).map_or(raw, |text| text.len()) > max
 }
 
 /// An event published through the HTTP API, on one channel.

@@ -137,20 +137,12 @@ fn parse_data<T: for<'de> Deserialize<'de>>(
     }
 }
 
-impl ClientEvent<'_> {
-    /// `data` as the raw JSON string that receivers get: a string passes through untouched, anything else becomes a
-    /// string of its JSON text.
-    pub fn data_as_string(&self) -> Cow<'_, str> {
-        let json = self.data.get();
-        if json.starts_with('"') { Cow::Borrowed(json) } else { Cow::Owned(super::event::quote(json)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::event::as_string;
 
     fn parse(text: &str) -> Result<String, MessageError> {
         ClientMessage::parse(text).map(|message| format!("{message:?}"))
@@ -192,7 +184,7 @@ mod tests {
         let data = |data: &str| {
             let text = format!(r#"{{"event":"client-x","channel":"private-c","data":{data}}}"#);
             match ClientMessage::parse(&text).unwrap() {
-                ClientMessage::ClientEvent(event) => event.data_as_string().into_owned(),
+                ClientMessage::ClientEvent(event) => as_string(event.data.get()).into_owned(),
                 other => panic!("{other:?}"),
             }
         };
@@ -241,7 +233,7 @@ mod tests {
             };
             prop_assert_eq!(&*event.name, &name);
             prop_assert_eq!(&*event.channel, &channel);
-            let decoded: String = serde_json::from_str(&event.data_as_string()).unwrap();
+            let decoded: String = serde_json::from_str(&as_string(event.data.get())).unwrap();
             prop_assert_eq!(decoded, data);
         }
     }
