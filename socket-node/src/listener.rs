@@ -6,14 +6,14 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use axum::body::Body;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
@@ -30,7 +30,7 @@ const BACKLOG: u32 = 4096;
 /// Time for a new connection's first request to arrive whole.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// Time that a connection may be idle between two requests: longer than load balancers keep theirs.
+/// Time that a connection may be idle between two requests, at the least: longer than load balancers keep theirs.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// Bytes of a request's head.
@@ -84,29 +84,51 @@ pub async fn serve(listener: TcpListener, front: Front) -> Infallible {
 
 async fn serve_connection(stream: TcpStream, front: Front) {
     prepare(&stream);
-    let has_asked = Arc::new(AtomicBool::new(false));
+    let activity = Arc::new(Activity::default());
     let service = service_fn({
-        let has_asked = Arc::clone(&has_asked);
-        move |request| {
-            has_asked.store(true, Relaxed);
-            front.clone().answer(request)
-        }
+        let activity = Arc::clone(&activity);
+        move |request| activity.clone().watch(front.clone().answer(request))
     });
     let mut connection = Box::pin(
         http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(KEEP_ALIVE)
+            // One write for an answer's head and body together: they are small, and two slices cost more than a copy.
+            .writev(false)
             .max_buf_size(MAX_HEAD)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades(),
     );
-    let served = match timeout(FIRST_REQUEST, &mut connection).await {
-        Ok(served) => served,
-        Err(_) if has_asked.load(Relaxed) => connection.await,
-        Err(_) => return debug!("a connection sent no request in time"),
-    };
-    if let Err(error) = served {
-        debug!(%error, "an HTTP connection ended early: {error}");
+    let (mut patience, mut seen) = (FIRST_REQUEST, 0);
+    loop {
+        match timeout(patience, &mut connection).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => return debug!(%error, "an HTTP connection ended early: {error}"),
+            Err(_) if activity.is_idle_since(seen) => return debug!("a connection sent no request in time"),
+            Err(_) => (patience, seen) = (KEEP_ALIVE, activity.begun.load(Relaxed)),
+        }
+    }
+}
+
+/// What a connection's requests are up to. Looked at once in a while, it replaces a timer for every request.
+#[derive(Debug, Default)]
+struct Activity {
+    /// Requests whose head has arrived.
+    begun: AtomicUsize,
+    /// Those of them that have been answered.
+    answered: AtomicUsize,
+}
+
+impl Activity {
+    async fn watch<T>(self: Arc<Self>, answer: impl Future<Output = T>) -> T {
+        self.begun.fetch_add(1, Relaxed);
+        let answer = answer.await;
+        self.answered.fetch_add(1, Relaxed);
+        answer
+    }
+
+    /// Whether no request has come since there were `seen` of them, and none is being answered.
+    fn is_idle_since(&self, seen: usize) -> bool {
+        let begun = self.begun.load(Relaxed);
+        begun == seen && begun == self.answered.load(Relaxed)
     }
 }
 
