@@ -22,6 +22,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("redis_url", "127.0.0.1:7000", "redis://127.0.0.1:7000"),
     ("redis_tls", "true", "true"),
     ("redis_cluster", "true", "true"),
+    ("metrics_port", "7000", "7000"),
     ("log_level", "warn", "warn"),
     ("ignore_logger_middleware", "true", "true"),
     ("app_activity_timeout", "7", "7"),
