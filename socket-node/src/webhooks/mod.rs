@@ -123,23 +123,21 @@ impl Webhooks {
                 Some(due) => tokio::time::sleep_until(due).await,
                 None => self.shared.departed.notified().await,
             }
-            self.tell_departures(self.shared.flaps.take_due());
+            self.shared.flaps.settle_due(|departure| self.tell_departure(departure));
         }
     }
 
-    fn tell_departures(&self, departures: Vec<Departure>) {
-        for Departure { app, topic, user_id } in departures {
-            let event = departure(&topic, user_id.as_deref());
-            if Self::are_wanted(&app, event.kind(), &topic.channel) {
-                self.tell(&app, event);
-            }
+    fn tell_departure(&self, Departure { app, topic, user_id }: Departure) {
+        let event = departure(&topic, user_id.as_deref());
+        if Self::are_wanted(&app, event.kind(), &topic.channel) {
+            self.tell(&app, event);
         }
     }
 
     /// Hands everything to the lanes, held departures too, and waits until it is delivered, as long as the patience
     /// lasts. Gives the number of jobs that were not.
     pub async fn drain(&self, patience: Duration) -> u64 {
-        self.tell_departures(self.shared.flaps.take_all());
+        self.shared.flaps.settle_all(|departure| self.tell_departure(departure));
         let (flushed, is_flushed) = tokio::sync::oneshot::channel();
         if self.shared.reports.send(Report::Flush(flushed)).await.is_ok() {
             // An error would say that the gatherer is gone, and everything with it.
