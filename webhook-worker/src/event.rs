@@ -2,7 +2,6 @@
 
 use app_manager::webhook::EventKind;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 /// How the names of end-to-end encrypted channels begin.
 const ENCRYPTED_PREFIX: &str = "private-encrypted-";
@@ -43,7 +42,7 @@ pub enum WebhookEvent {
         channel: String,
         /// The event's own name, which begins with `client-`. The JSON's `name` is always `client_event`.
         event: String,
-        /// Always a JSON string on the wire, see [`client_data`].
+        /// Always a JSON string on the wire, see [`as_text`].
         data: String,
         /// The connection that sent it.
         socket_id: String,
@@ -106,12 +105,12 @@ impl WebhookEvent {
     }
 }
 
-/// The `data` of a client event as the string that receivers demand.
+/// A part of a client's event, given as JSON, as the text that receivers demand.
 ///
 /// Clients may send any JSON. A string is taken as it is; anything else becomes its JSON text, because typed
 /// receivers (Go, .NET) reject a whole webhook in which `data` is an object.
-pub fn client_data(data: &RawValue) -> String {
-    serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned())
+pub fn as_text(json: &str) -> String {
+    serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())
 }
 
 #[cfg(test)]
@@ -206,8 +205,7 @@ mod tests {
             (r#""\u00e9\n""#, "é\n"),
         ];
         for (sent, told) in cases {
-            let sent = RawValue::from_string(sent.to_owned()).unwrap();
-            assert_eq!(client_data(&sent), told);
+            assert_eq!(as_text(sent), told);
         }
     }
 

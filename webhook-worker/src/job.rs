@@ -2,7 +2,10 @@
 
 mod batches;
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use app_manager::{
     app::AppId,
@@ -90,6 +93,12 @@ impl Job {
     pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(json)
     }
+}
+
+/// Milliseconds since 1970, as [`Job::time_ms`] counts them. A clock before that is no clock.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Says which job it is, and nothing that a log should not hold: headers and URLs may carry a customer's tokens.

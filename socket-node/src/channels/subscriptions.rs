@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use app_manager::{app::App, webhook::EventKind};
-use webhook_worker::event::WebhookEvent;
+use webhook_worker::event::{WebhookEvent, as_text};
 
 use super::{Channels, MembersFull, Shared, topic};
 use crate::{
@@ -172,11 +172,10 @@ impl Channels {
 
 /// A client's event as a webhook tells of it.
 fn client_event(socket: &Arc<Socket>, subscription: &Subscription, event: Event<'_>) -> WebhookEvent {
-    let text = |json: &str| serde_json::from_str(json).unwrap_or_else(|_| json.to_owned());
     WebhookEvent::ClientEvent {
         channel: subscription.channel.to_string(),
-        event: text(event.name),
-        data: text(event.data),
+        event: as_text(event.name),
+        data: as_text(event.data),
         socket_id: socket.id().to_string(),
         user_id: subscription.user_id.as_deref().map(str::to_owned),
     }

@@ -1,10 +1,6 @@
 //! From events to jobs: one request an event, or, where an app batches, one for what a short time brings.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use app_manager::{
     app::{App, AppId},
@@ -17,7 +13,7 @@ use tokio::{
 use tracing::warn;
 use webhook_worker::{
     event::WebhookEvent,
-    job::{Job, MAX_EVENTS, batches},
+    job::{Job, MAX_EVENTS, batches, now_ms},
     worker::Lanes,
 };
 
@@ -113,10 +109,4 @@ impl Gatherer {
             warn!(app_id = %app.id, "a webhook of app {} is lost: {error}", app.id);
         }
     }
-}
-
-/// Milliseconds since 1970, as webhooks carry them.
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
