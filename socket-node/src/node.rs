@@ -57,7 +57,8 @@ impl Node {
         let listener = listener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
-        let (webhooks, work) = Webhooks::new(local_queue(&apps));
+        let policy = AddressPolicy::blocking_private(config.webhook_block_private_addresses);
+        let (webhooks, work) = Webhooks::new(local_queue(&apps, policy));
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated);
@@ -133,10 +134,9 @@ async fn keep_time(channels: Channels, sockets: Sockets) {
     }
 }
 
-/// The queue in this process: jobs go straight to the code that delivers them. Endpoints are often neighbours of the
-/// node in a private network, so private addresses may be called.
-fn local_queue(apps: &Apps) -> Lanes {
-    let settings = DeliverySettings::new(AddressPolicy::PublicAndPrivate);
+/// The queue in this process: jobs go straight to the code that delivers them.
+fn local_queue(apps: &Apps, policy: AddressPolicy) -> Lanes {
+    let settings = DeliverySettings::new(policy);
     Lanes::new(Deliverer::new(settings), apps.clone(), Limits::default())
 }
 

@@ -31,10 +31,15 @@ fn app_set_everywhere(settings: &Value) -> [Node; 3] {
 
 /// The same for settings of the server.
 fn server_set_everywhere(settings: &Value) -> [Node; 3] {
+    server_launches(settings).map(Launch::start)
+}
+
+/// The same, for nodes that need more than these settings.
+fn server_launches(settings: &Value) -> [Launch; 3] {
     [
-        Launch::new().flags(flags(settings)).start(),
-        with_environment(Launch::new(), settings).start(),
-        Launch::new().config(settings).start(),
+        Launch::new().flags(flags(settings)),
+        with_environment(Launch::new(), settings),
+        Launch::new().config(settings),
     ]
 }
 

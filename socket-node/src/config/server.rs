@@ -36,6 +36,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
         max_socket_backlog: KB * server.number::<usize>("max_socket_backlog_in_kb"),
+        webhook_block_private_addresses: server.is_on("webhook_block_private_addresses"),
         redis: redis::build(server),
         apps,
         notices,

@@ -107,6 +107,12 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         "KB of 1024 bytes that may wait for one slow client before it is cut off",
     ),
     Setting::new(
+        "webhook_block_private_addresses",
+        Kind::Bool,
+        Some("false"),
+        "Whether webhooks to private and loopback addresses are refused; link-local ones always are",
+    ),
+    Setting::new(
         "metrics_enabled",
         Kind::Bool,
         Some("false"),

@@ -29,6 +29,8 @@ pub struct Config {
     pub protocol: ProtocolOptions,
     /// Bytes that may wait for one slow client before it is cut off.
     pub max_socket_backlog: usize,
+    /// Whether no webhook may be sent to an address of a private network.
+    pub webhook_block_private_addresses: bool,
     /// The Redis that drivers named `redis` would use.
     pub redis: RedisConfig,
     /// The apps that are served.
@@ -152,6 +154,7 @@ impl fmt::Debug for Config {
             .field("cors_allowed_origins", &self.cors_allowed_origins)
             .field("protocol", &self.protocol)
             .field("max_socket_backlog", &self.max_socket_backlog)
+            .field("webhook_block_private_addresses", &self.webhook_block_private_addresses)
             .field("redis", &self.redis)
             .field("apps", &apps)
             .field("notices", &self.notices)

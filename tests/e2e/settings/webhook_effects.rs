@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::app_set_everywhere;
+use super::{app_set_everywhere, flags, server_launches};
 use crate::support::{
     node::{Launch, Node},
     receiver::Receiver,
@@ -41,7 +41,7 @@ fn webhooks_to(receiver: &Receiver, more: &[(&str, Value)]) -> Value {
 async fn assert_only(kind: &str) {
     let mut receiver = Receiver::start().await;
     let settings = webhooks_to(&receiver, &[(&setting_of(kind), json!(true))]);
-    let mut node = Launch::new().flags(super::flags(&settings)).start();
+    let mut node = Launch::new().flags(flags(&settings)).start();
     cause_every_kind(&node).await;
     assert_eq!(receiver.next().await.names(), [kind]);
     node.stop().await;
@@ -58,7 +58,7 @@ async fn each_kind_of_webhook_can_be_asked_for_by_itself() {
 #[tokio::test]
 async fn an_app_that_asks_for_no_kind_in_particular_gets_them_all() {
     let mut receiver = Receiver::start().await;
-    let node = Launch::new().flags(super::flags(&webhooks_to(&receiver, &[]))).start();
+    let node = Launch::new().flags(flags(&webhooks_to(&receiver, &[]))).start();
     cause_every_kind(&node).await;
     let mut missing = KINDS.to_vec();
     while !missing.is_empty() {
@@ -127,4 +127,40 @@ async fn only_channels_of_the_prefix_are_told_of() {
         let delivery = receiver.next().await;
         assert!(delivery.body.contains(r#""channel":"shop-1""#), "{}", delivery.body);
     }
+}
+
+/// The usual app as a customer would have it whose endpoint is the receiver, under this name.
+fn launch_with_endpoint(url: &str) -> Launch {
+    let more = json!({
+        "app_webhooks_enabled": true, "app_webhook_url": url, "app_has_channel_occupied_webhooks": true,
+    });
+    Launch::new().flags(flags(&more))
+}
+
+#[tokio::test]
+async fn endpoints_in_private_networks_can_be_blocked_by_address_and_by_name() {
+    let mut receiver = Receiver::start().await;
+    for url in [receiver.url.clone(), receiver.url.replace("127.0.0.1", "localhost")] {
+        let mut node = launch_with_endpoint(&url).flags(["--webhook-block-private-addresses"]).start();
+        node.connect().await.subscribe("room").await;
+        node.stop().await;
+        assert!(receiver.arrived().is_empty(), "{url}");
+        assert!(node.log().contains("webhooks must not reach the address"), "{}", node.log());
+        let mut neighbourly = launch_with_endpoint(&url).start();
+        neighbourly.connect().await.subscribe("room").await;
+        neighbourly.stop().await;
+        assert_eq!(receiver.arrived().len(), 1, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn private_networks_can_be_blocked_in_every_place_of_the_settings() {
+    let mut receiver = Receiver::start().await;
+    let app = [("APP_WEBHOOKS_ENABLED", "true"), ("APP_WEBHOOK_URL", receiver.url.as_str())];
+    for launch in server_launches(&json!({"webhook_block_private_addresses": true})) {
+        let mut node = app.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start();
+        node.connect().await.subscribe("room").await;
+        node.stop().await;
+    }
+    assert!(receiver.arrived().is_empty());
 }
