@@ -45,7 +45,9 @@ pub struct Limits {
     pub schedule: Schedule,
     /// Jobs held in all, waiting and under way.
     pub jobs: u32,
-    /// Jobs held for one endpoint, so that a dead one cannot take all the room.
+    /// Jobs held for one endpoint. Nor does an endpoint hold more than a quarter of what is left for all others: of
+    /// several dead ones, each gets less than the one before, and there is room for dozens of them beside one that is
+    /// not.
     pub jobs_per_endpoint: usize,
     /// Requests under way to endpoints in good standing.
     pub requests: usize,
@@ -66,7 +68,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             schedule: Schedule::default(),
-            jobs: 10_000,
+            jobs: 12_500,
             jobs_per_endpoint: 2_500,
             requests: 512,
             probes: 128,
@@ -168,6 +170,10 @@ impl Lanes {
             return Err(NotTaken::Full(Box::new(job)));
         };
         let lane = state.lane(&job.endpoint, &self.shared);
+        let held = self.shared.context.limits.jobs_per_endpoint - lane.room.available_permits();
+        if held > self.shared.room.available_permits() / 4 {
+            return Err(NotTaken::Full(Box::new(job)));
+        }
         let Ok(in_lane) = Arc::clone(&lane.room).try_acquire_owned() else {
             return Err(NotTaken::Full(Box::new(job)));
         };

@@ -256,7 +256,7 @@ async fn batches_that_share_a_channel_keep_its_order() {
 async fn a_full_endpoint_gives_the_job_back_and_leaves_room_for_others() {
     let hanging = Receiver::always(Answer::Hang).await;
     let healthy = Receiver::always(Answer::OK).await;
-    let lanes = lanes(Limits { jobs: 10, jobs_per_endpoint: 4, ..fast() });
+    let lanes = lanes(Limits { jobs: 20, jobs_per_endpoint: 4, ..fast() });
     let stuck: Vec<_> = (0..4).map(|n| lanes.push(job(&hanging.url(), &[event("a", n)])).unwrap()).collect();
     let one_more = job(&hanging.url(), &[event("a", 5)]);
     match lanes.push(one_more.clone()) {
@@ -266,6 +266,21 @@ async fn a_full_endpoint_gives_the_job_back_and_leaves_room_for_others() {
     let pending = lanes.push(job(&healthy.url(), &[event("a", 6)])).unwrap();
     assert_eq!(fates(vec![pending]).await, [Fate::Delivered]);
     assert_eq!(lanes.snapshot().queued, stuck.len() as u64);
+}
+
+#[tokio::test]
+async fn dead_endpoints_however_many_leave_room_for_others() {
+    let hanging = Receiver::always(Answer::Hang).await;
+    let healthy = Receiver::always(Answer::OK).await;
+    let lanes = lanes(Limits { jobs: 100, jobs_per_endpoint: 50, ..fast() });
+    let mut stuck = Vec::new();
+    for endpoint in 0..10 {
+        let url = format!("{}/{endpoint}", hanging.url());
+        stuck.extend((0..100).map_while(|n| lanes.push(job(&url, &[event("a", n)])).ok()));
+    }
+    let pending = lanes.push(job(&healthy.url(), &[event("a", 6)])).expect("there is room");
+    assert_eq!(fates(vec![pending]).await, [Fate::Delivered]);
+    assert!(stuck.len() > 80, "{} of 100 jobs are all that could be held", stuck.len());
 }
 
 #[tokio::test]
