@@ -2,28 +2,29 @@
 //!
 //! [`channels`](crate::channels) reports transitions while it holds the channel's place, and is never kept waiting:
 //! what is reported here is filtered by what the app wants, and goes into a queue. From there on a task of its own
-//! gathers events into requests. Departures are held back for a moment, and vanish together with the return of
-//! whoever left ([`flaps`]); the delivery itself is `webhook-worker`'s.
+//! gathers events into requests ([`gatherer`], [`windows`]). Departures are held back for a moment, and vanish together
+//! with the return of whoever left ([`flaps`]); the delivery itself is `webhook-worker`'s. Whatever finds a queue full
+//! is counted ([`losses`]).
 
+#[cfg(test)]
+mod fixtures;
 mod flaps;
 mod gatherer;
+mod losses;
+#[cfg(test)]
+mod tests;
+mod windows;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use app_manager::{app::App, webhook::EventKind};
-use tokio::sync::{Notify, mpsc};
-use tracing::warn;
+use tokio::sync::{Notify, mpsc, oneshot};
 use webhook_worker::{event::WebhookEvent, worker::Lanes};
 
 use crate::{hub::Topic, protocol::ChannelName};
 use flaps::{Departure, Flaps};
 use gatherer::Gatherer;
+use losses::Losses;
 
 /// Events between the report and the gathering. The gatherer only copies, so that it never falls behind for long.
 const MAX_REPORTED: usize = 65_536;
@@ -41,8 +42,7 @@ struct Shared {
     departed: Notify,
     reports: mpsc::Sender<Report>,
     lanes: Lanes,
-    /// Events that found the queue full.
-    dropped: AtomicU64,
+    losses: Arc<Losses>,
 }
 
 /// What goes to the gatherer.
@@ -51,27 +51,25 @@ enum Report {
     /// Something happened that at least one target of the app wants to hear of.
     Event(Arc<App>, WebhookEvent),
     /// Everything before this is to be handed to the lanes now; the answer says that it was.
-    Flush(tokio::sync::oneshot::Sender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 impl Webhooks {
     /// Webhooks that end in these lanes, and the task that gathers them.
     pub fn new(lanes: Lanes) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (reports, inbox) = mpsc::channel(MAX_REPORTED);
-        let gatherer = Gatherer::new(inbox, lanes.clone());
-        let shared = Shared {
-            flaps: Flaps::default(),
-            departed: Notify::new(),
-            reports,
-            lanes,
-            dropped: AtomicU64::new(0),
-        };
-        let webhooks = Self { shared: Arc::new(shared) };
+        let webhooks = Self::reporting_to(reports, lanes.clone());
+        let gatherer = Gatherer::new(inbox, lanes, Arc::clone(&webhooks.shared.losses));
         let clerk = webhooks.clone();
         let work = async move {
             tokio::join!(gatherer.run(), clerk.settle_departures());
         };
         (webhooks, work)
+    }
+
+    fn reporting_to(reports: mpsc::Sender<Report>, lanes: Lanes) -> Self {
+        let (flaps, departed, losses) = (Flaps::default(), Notify::new(), Arc::default());
+        Self { shared: Arc::new(Shared { flaps, departed, reports, lanes, losses }) }
     }
 
     /// Whether any target of the app wants such an event, so that nobody has to make one in vain.
@@ -85,35 +83,37 @@ impl Webhooks {
     /// Tells of something that happened.
     pub fn tell(&self, app: &Arc<App>, event: WebhookEvent) {
         if self.shared.reports.try_send(Report::Event(Arc::clone(app), event)).is_err() {
-            let dropped = self.shared.dropped.fetch_add(1, Relaxed) + 1;
-            if dropped.is_power_of_two() {
-                warn!(
-                    dropped,
-                    "webhook events come faster than they can be queued: {dropped} are lost so far"
-                );
-            }
+            self.shared.losses.add(1, &"they happen faster than they can be queued");
         }
     }
 
     /// A channel has its first subscriber, or with `user_id` that user's first connection. If a departure is held
-    /// back, both never happened.
+    /// back, both never happened. To be called while the channel's place is held, as [`departed`](Self::departed) is:
+    /// that keeps the two in order.
     pub fn arrived(&self, app: &Arc<App>, topic: &Topic, user_id: Option<&str>) {
-        let event = arrival(topic, user_id);
-        if !self.shared.flaps.cancel(topic, user_id) && Self::are_wanted(app, event.kind(), &topic.channel) {
-            self.tell(app, event);
+        let edge = Edge::of(user_id);
+        if !edge.is_wanted(app, &topic.channel) || self.shared.flaps.cancel(topic, user_id) {
+            return;
+        }
+        if Self::are_wanted(app, edge.arrival, &topic.channel) {
+            self.tell(app, arrival_event(topic, user_id));
         }
     }
 
     /// A channel has lost its last subscriber, or with `user_id` that user's last connection; for a moment it may
     /// still be taken back.
     pub fn departed(&self, app: &Arc<App>, topic: &Topic, user_id: Option<&str>) {
-        let channel = &topic.channel;
-        // Arrivals must be cancelled also where only they are told.
-        let kinds = [arrival(topic, user_id).kind(), departure(topic, user_id).kind()];
-        if kinds.into_iter().any(|kind| Self::are_wanted(app, kind, channel)) {
-            self.shared.flaps.hold(Arc::clone(app), topic, user_id);
-            self.shared.departed.notify_one();
+        if !Edge::of(user_id).is_wanted(app, &topic.channel) {
+            return;
         }
+        let (app, topic, user_id) = (Arc::clone(app), topic.clone(), user_id.map(Box::from));
+        self.shared.flaps.hold(Departure { app, topic, user_id }, |oldest| self.tell_departure(&oldest));
+        self.shared.departed.notify_one();
+    }
+
+    /// How many events were lost because they found no room in a queue.
+    pub fn lost(&self) -> u64 {
+        self.shared.losses.count()
     }
 
     /// Waits for departures to become final, for ever.
@@ -123,22 +123,23 @@ impl Webhooks {
                 Some(due) => tokio::time::sleep_until(due).await,
                 None => self.shared.departed.notified().await,
             }
-            self.shared.flaps.settle_due(|departure| self.tell_departure(departure));
+            self.shared.flaps.settle_due(|departure| self.tell_departure(&departure));
         }
     }
 
-    fn tell_departure(&self, Departure { app, topic, user_id }: Departure) {
-        let event = departure(&topic, user_id.as_deref());
-        if Self::are_wanted(&app, event.kind(), &topic.channel) {
-            self.tell(&app, event);
+    fn tell_departure(&self, departure: &Departure) {
+        let Departure { app, topic, user_id } = departure;
+        let user_id = user_id.as_deref();
+        if Self::are_wanted(app, Edge::of(user_id).departure, &topic.channel) {
+            self.tell(app, departure_event(topic, user_id));
         }
     }
 
     /// Hands everything to the lanes, held departures too, and waits until it is delivered, as long as the patience
     /// lasts. Gives the number of jobs that were not.
     pub async fn drain(&self, patience: Duration) -> u64 {
-        self.shared.flaps.settle_all(|departure| self.tell_departure(departure));
-        let (flushed, is_flushed) = tokio::sync::oneshot::channel();
+        self.shared.flaps.settle_all(|departure| self.tell_departure(&departure));
+        let (flushed, is_flushed) = oneshot::channel();
         if self.shared.reports.send(Report::Flush(flushed)).await.is_ok() {
             // An error would say that the gatherer is gone, and everything with it.
             let _ = is_flushed.await;
@@ -147,7 +148,29 @@ impl Webhooks {
     }
 }
 
-fn arrival(topic: &Topic, user_id: Option<&str>) -> WebhookEvent {
+/// The two sides of coming and going, as targets choose them.
+#[derive(Clone, Copy)]
+struct Edge {
+    arrival: EventKind,
+    departure: EventKind,
+}
+
+impl Edge {
+    const OF_CHANNELS: Self =
+        Self { arrival: EventKind::ChannelOccupied, departure: EventKind::ChannelVacated };
+    const OF_MEMBERS: Self = Self { arrival: EventKind::MemberAdded, departure: EventKind::MemberRemoved };
+
+    const fn of(user_id: Option<&str>) -> Self {
+        if user_id.is_some() { Self::OF_MEMBERS } else { Self::OF_CHANNELS }
+    }
+
+    /// Whether either side is wanted. Where it is one alone, the other still decides whether it is told.
+    fn is_wanted(self, app: &App, channel: &ChannelName) -> bool {
+        [self.arrival, self.departure].into_iter().any(|kind| Webhooks::are_wanted(app, kind, channel))
+    }
+}
+
+fn arrival_event(topic: &Topic, user_id: Option<&str>) -> WebhookEvent {
     let channel = topic.channel.as_str().to_owned();
     match user_id {
         Some(user_id) => WebhookEvent::MemberAdded { channel, user_id: user_id.to_owned() },
@@ -155,7 +178,7 @@ fn arrival(topic: &Topic, user_id: Option<&str>) -> WebhookEvent {
     }
 }
 
-fn departure(topic: &Topic, user_id: Option<&str>) -> WebhookEvent {
+fn departure_event(topic: &Topic, user_id: Option<&str>) -> WebhookEvent {
     let channel = topic.channel.as_str().to_owned();
     match user_id {
         Some(user_id) => WebhookEvent::MemberRemoved { channel, user_id: user_id.to_owned() },
