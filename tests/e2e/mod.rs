@@ -14,6 +14,8 @@ mod counts;
 mod users;
 mod watchlist;
 
+mod webhooks;
+
 mod authorized;
 mod limits;
 
