@@ -4,7 +4,11 @@
 mod readme;
 mod suite;
 
+use std::net::{SocketAddr, TcpListener};
+
 use suite::{Suite, node};
+
+use crate::support::node::Node;
 
 #[tokio::test]
 async fn pusher_js_connects_pings_and_is_turned_away() {
@@ -74,4 +78,27 @@ async fn the_node_server_sdk_publishes_and_asks() {
 #[tokio::test]
 async fn the_python_server_sdk_publishes_asks_and_signs() {
     Suite::python("python_server.py").run(&node(&[])).await;
+}
+
+/// A node whose webhooks go to an endpoint that a suite will open, and where. No other test listens on that address of
+/// the loopback interface, so the port stays free until then.
+fn node_with_endpoint(address: &str) -> (Node, SocketAddr) {
+    let free =
+        TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr()).expect("a free port");
+    let features =
+        ["--app-enable-client-messages", "--app-enable-subscription-count", "--app-webhooks-enabled"];
+    let url = format!("--app-webhook-url=http://{free}/hook");
+    (node(&[&features[..], &[&url]].concat()), free)
+}
+
+#[tokio::test]
+async fn the_node_server_sdk_finds_webhooks_valid() {
+    let (node, endpoint) = node_with_endpoint("127.0.0.71");
+    Suite::javascript("webhooks.mjs").with("SOCKET_RUSH_WEBHOOK_ENDPOINT", &endpoint).run(&node).await;
+}
+
+#[tokio::test]
+async fn the_python_server_sdk_finds_webhooks_valid() {
+    let (node, endpoint) = node_with_endpoint("127.0.0.72");
+    Suite::python("python_webhooks.py").with("SOCKET_RUSH_WEBHOOK_ENDPOINT", &endpoint).run(&node).await;
 }
