@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::webhooks::fixtures::{app, app_with_id};
 
-    /// Two targets that want everything, or with `filter` one that wants less.
+    /// Webhooks to these targets.
     fn settings(batching: bool, targets: &Value) -> Value {
         json!({
             "app_webhooks_enabled": true, "app_has_webhook_batching_enabled": batching, "webhooks": targets,
