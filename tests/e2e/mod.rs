@@ -20,6 +20,7 @@ mod authorized;
 mod limits;
 
 mod errors;
+mod secrecy;
 mod settings;
 
 mod authorization;
