@@ -2,3 +2,4 @@
 
 mod descriptors;
 mod slow_readers;
+mod webhooks;
