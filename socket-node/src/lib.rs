@@ -18,4 +18,5 @@ pub mod log;
 pub mod node;
 pub mod protocol;
 pub mod shutdown;
+pub mod tls;
 pub mod webhooks;

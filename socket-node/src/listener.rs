@@ -16,16 +16,21 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
 
-use crate::{connection::Sockets, http::Http};
+use crate::{connection::Sockets, http::Http, tls::Certificate};
 
 /// Connections that wait to be accepted. After the death of a node thousands come at once, and one that finds no
 /// place here tries again only a second later.
 const BACKLOG: u32 = 4096;
+
+/// Time for a new connection's TLS handshake.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Time for a new connection's first request to arrive whole.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
@@ -61,16 +66,23 @@ pub struct Front {
     pub sockets: Sockets,
     /// Where everything else goes.
     pub http: Http,
+    /// With it, the port speaks TLS, and nothing else.
+    pub certificate: Option<Certificate>,
 }
 
-/// Accepts connections until it is dropped.
-pub async fn serve(listener: TcpListener, front: Front) -> Infallible {
+/// Accepts connections until `closing` changes. Those that are open then answer the request that they are at; each
+/// keeps a clone of `closing` until it is done.
+pub async fn serve(listener: TcpListener, front: Front, mut closing: watch::Receiver<()>) {
     let mut is_failing = false;
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = closing.changed() => return,
+        };
+        match accepted {
             Ok((stream, _)) => {
                 is_failing = false;
-                tokio::spawn(serve_connection(stream, front.clone()));
+                tokio::spawn(serve_connection(stream, front.clone(), closing.clone()));
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
@@ -82,8 +94,22 @@ pub async fn serve(listener: TcpListener, front: Front) -> Infallible {
     }
 }
 
-async fn serve_connection(stream: TcpStream, front: Front) {
+async fn serve_connection(stream: TcpStream, front: Front, closing: watch::Receiver<()>) {
     prepare(&stream);
+    let Some(certificate) = &front.certificate else {
+        return serve_requests(stream, front, closing).await;
+    };
+    match timeout(TLS_HANDSHAKE, certificate.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => serve_requests(stream, front, closing).await,
+        Ok(Err(error)) => debug!(%error, "a TLS handshake failed: {error}"),
+        Err(_) => debug!("a TLS handshake was not done in time"),
+    }
+}
+
+async fn serve_requests<S>(stream: S, front: Front, mut closing: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let activity = Arc::new(Activity::default());
     let service = service_fn({
         let activity = Arc::clone(&activity);
@@ -98,13 +124,24 @@ async fn serve_connection(stream: TcpStream, front: Front) {
             .with_upgrades(),
     );
     let (mut patience, mut seen) = (FIRST_REQUEST, 0);
-    loop {
-        match timeout(patience, &mut connection).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => return debug!(%error, "an HTTP connection ended early: {error}"),
-            Err(_) if activity.is_idle_since(seen) => return debug!("a connection sent no request in time"),
-            Err(_) => (patience, seen) = (KEEP_ALIVE, activity.begun.load(Relaxed)),
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = &mut connection => break served,
+            () = sleep(patience) => {
+                if activity.is_idle_since(seen) {
+                    return debug!("a connection sent no request in time");
+                }
+                (patience, seen) = (KEEP_ALIVE, activity.begun.load(Relaxed));
+            }
+            _ = closing.changed() => {
+                connection.as_mut().graceful_shutdown();
+                break connection.await;
+            }
         }
+    };
+    if let Err(error) = served {
+        debug!(%error, "an HTTP connection ended early: {error}");
     }
 }
 

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
             ExitCode::SUCCESS
         }
-        Ok(Startup::Run(config)) => match run(*config) {
+        Ok(Startup::Run(config)) => match run_to_the_end(*config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error:#}");
@@ -40,7 +40,14 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
+/// What still runs in the end, such as a look-up of an address that nobody answers, is not waited for.
+fn run_to_the_end(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let ran = runtime.block_on(run(config));
+    runtime.shutdown_background();
+    ran
+}
+
 async fn run(config: Config) -> anyhow::Result<()> {
     log::begin(&config.log);
     let mut signals = Signals::take_over().context("cannot listen for signals")?;

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use app_manager::{apps::Apps, store::ArrayStore};
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::JoinSet,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 use tracing::warn;
 use webhook_worker::{
@@ -25,12 +26,10 @@ use crate::{
     limits::RequestLimits,
     listener::{self, Front},
     protocol::{Close, NodeId},
-    shutdown::{self, Readiness},
+    shutdown::{Drain, Readiness},
+    tls::{Certificate, Hangups},
     webhooks::Webhooks,
 };
-
-/// How long the end of a node waits for webhooks to be delivered.
-const WEBHOOK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node that has its port and everything behind it, and has not begun to serve.
 #[derive(Debug)]
@@ -41,6 +40,7 @@ pub struct Node {
     sockets: Sockets,
     webhooks: Webhooks,
     readiness: Readiness,
+    grace: Duration,
     tasks: JoinSet<()>,
 }
 
@@ -48,7 +48,7 @@ impl Node {
     /// Builds a node as the settings say.
     ///
     /// # Errors
-    /// If its port is taken, or two apps cannot be told apart.
+    /// If its port is taken, its certificate cannot be used, or two apps cannot be told apart.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -57,6 +57,11 @@ impl Node {
         let listener = listener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
+        let certificate = config.tls.map(Certificate::load).transpose()?;
+        if let Some(certificate) = &certificate {
+            let hangups = Hangups::take_over().context("cannot listen for signals")?;
+            tasks.spawn(hangups.renew(certificate.clone()));
+        }
         let policy = AddressPolicy::blocking_private(config.webhook_block_private_addresses);
         let (webhooks, work) = Webhooks::new(local_queue(&apps, policy));
         tasks.spawn(work);
@@ -77,8 +82,9 @@ impl Node {
             log_requests: config.log.requests,
         };
         let http = Http::new(api, around);
-        let front = Front { sockets: sockets.clone(), http };
-        Ok(Self { listener, front, channels, sockets, webhooks, readiness, tasks })
+        let front = Front { sockets: sockets.clone(), http, certificate };
+        let grace = config.shutdown_grace;
+        Ok(Self { listener, front, channels, sockets, webhooks, readiness, grace, tasks })
     }
 
     /// Where the node listens; with port 0 in the settings, this is the port that it got.
@@ -91,12 +97,11 @@ impl Node {
 
     /// Begins to serve.
     pub fn start(self) -> RunningNode {
-        let Self { listener, front, channels, sockets, webhooks, readiness, mut tasks } = self;
-        tasks.spawn(async {
-            listener::serve(listener, front).await;
-        });
+        let Self { listener, front, channels, sockets, webhooks, readiness, grace, mut tasks } = self;
+        let (closing, is_closing) = watch::channel(());
+        tasks.spawn(listener::serve(listener, front, is_closing));
         tasks.spawn(keep_time(channels, sockets.clone()));
-        RunningNode { tasks, sockets, webhooks, readiness }
+        RunningNode { tasks, sockets, webhooks, readiness, grace, closing }
     }
 }
 
@@ -107,18 +112,33 @@ pub struct RunningNode {
     sockets: Sockets,
     webhooks: Webhooks,
     readiness: Readiness,
+    grace: Duration,
+    /// Closes the port; closed itself when no HTTP connection is left.
+    closing: watch::Sender<()>,
 }
 
 impl RunningNode {
-    /// Sends the clients away and delivers what webhooks have to tell of it.
+    /// Sends the clients away, delivers what webhooks have to tell of it, and closes the port, all within the grace.
+    /// Until the port is closed, requests are answered.
     pub async fn stop(mut self) {
+        let drain = Drain::within(self.grace);
         self.readiness.drain();
-        shutdown::drain(&self.sockets).await;
-        let lost = self.webhooks.drain(WEBHOOK_PATIENCE).await;
-        if lost > 0 {
-            warn!(lost, "{lost} webhooks could not be delivered before the end");
+        drain.send_away(&self.sockets).await;
+        self.deliver_webhooks(drain.webhooks_by()).await;
+        self.closing.send_replace(());
+        if timeout_at(drain.end(), self.closing.closed()).await.is_err() {
+            warn!("requests were still under way at the end");
         }
         self.tasks.shutdown().await;
+    }
+
+    async fn deliver_webhooks(&self, deadline: Instant) {
+        let patience = deadline.saturating_duration_since(Instant::now());
+        match timeout_at(deadline + Duration::from_millis(50), self.webhooks.drain(patience)).await {
+            Ok(0) => {}
+            Ok(lost) => warn!(lost, "{lost} webhooks could not be delivered before the end"),
+            Err(_) => warn!("webhooks could not all be delivered before the end"),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub use redis::{RedisConfig, RedisUrl};
 pub use server_settings::SERVER_SETTINGS;
 pub use typed::{
     Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions, SubscriptionErrorStyle,
+    TlsFiles,
 };
 
 /// What the command line asks for.

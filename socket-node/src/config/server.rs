@@ -1,5 +1,7 @@
 //! From values to the typed settings of the server.
 
+use std::time::Duration;
+
 use app_manager::app::settings::{Problems, Values, build as build_app};
 
 use super::{
@@ -7,12 +9,12 @@ use super::{
     redis,
     typed::{
         Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions,
-        SubscriptionErrorStyle,
+        SubscriptionErrorStyle, TlsFiles,
     },
 };
 
 /// Bytes of the KB in which sizes are set.
-const KB: usize = 1024;
+const KB: u32 = 1024;
 
 /// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
@@ -28,6 +30,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         .collect();
     Config {
         listen: listen(server),
+        tls: tls(server, problems),
         app_env: text(server, "app_env"),
         adapter: driver(server, "adapter_driver", problems),
         cache: driver(server, "cache_driver", problems),
@@ -35,8 +38,9 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         log: log(server),
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
-        max_socket_backlog: KB * server.number::<usize>("max_socket_backlog_in_kb"),
+        max_socket_backlog: KB * server.number::<u32>("max_socket_backlog_in_kb"),
         webhook_block_private_addresses: server.is_on("webhook_block_private_addresses"),
+        shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
         redis: redis::build(server),
         apps,
         notices,
@@ -50,6 +54,18 @@ fn text(server: &Values, key: &str) -> String {
 fn listen(server: &Values) -> Listen {
     let bind_address = text(server, "bind_address").parse();
     Listen { bind_address: bind_address.expect("only an IP address is taken"), port: server.number("port") }
+}
+
+fn tls(server: &Values, problems: &mut Problems) -> Option<TlsFiles> {
+    match (server.text("tls_cert"), server.text("tls_key")) {
+        (Some(certificate), Some(key)) => {
+            return Some(TlsFiles { certificate: certificate.into(), key: key.into() });
+        }
+        (Some(_), None) => problems.add(server.source("tls_cert"), "TLS needs tls_key as well"),
+        (None, Some(_)) => problems.add(server.source("tls_key"), "TLS needs tls_cert as well"),
+        (None, None) => {}
+    }
+    None
 }
 
 fn driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {

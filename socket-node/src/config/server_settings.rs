@@ -21,6 +21,18 @@ pub static SERVER_SETTINGS: &[Setting] = &[
     .with_flags(&["p"]),
     Setting::new("bind_address", Kind::Text(ip_address), Some("0.0.0.0"), "IP address to listen on"),
     Setting::new(
+        "tls_cert",
+        Kind::Text(some_text),
+        None,
+        "Path to a PEM file with the certificate and those that vouch for it; with it, the port speaks TLS only",
+    ),
+    Setting::new(
+        "tls_key",
+        Kind::Text(some_text),
+        None,
+        "Path to a PEM file with the certificate's private key",
+    ),
+    Setting::new(
         "env_file",
         Kind::Text(some_text),
         Some(DEFAULT_ENV_FILE),
@@ -111,6 +123,12 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         Kind::Bool,
         Some("false"),
         "Whether webhooks to private and loopback addresses are refused; link-local ones always are",
+    ),
+    Setting::new(
+        "shutdown_grace_seconds",
+        Kind::Number { least: 0, most: 3_600 },
+        Some("20"),
+        "Seconds within which a node that is told to stop has sent its clients away and ended",
     ),
     Setting::new(
         "metrics_enabled",

@@ -3,6 +3,8 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
 };
 
 use app_manager::app::App;
@@ -13,6 +15,8 @@ use super::RedisConfig;
 pub struct Config {
     /// Where clients connect.
     pub listen: Listen,
+    /// What the port's TLS is made of; without it, the port is a plain one.
+    pub tls: Option<TlsFiles>,
     /// What the operator calls this environment; logged at the start.
     pub app_env: String,
     /// How nodes hear of each other's events.
@@ -28,9 +32,11 @@ pub struct Config {
     /// Where the protocol leaves a choice.
     pub protocol: ProtocolOptions,
     /// Bytes that may wait for one slow client before it is cut off.
-    pub max_socket_backlog: usize,
+    pub max_socket_backlog: u32,
     /// Whether no webhook may be sent to an address of a private network.
     pub webhook_block_private_addresses: bool,
+    /// Time for a node that is told to stop to send its clients away and end.
+    pub shutdown_grace: Duration,
     /// The Redis that drivers named `redis` would use.
     pub redis: RedisConfig,
     /// The apps that are served.
@@ -52,6 +58,15 @@ impl From<Listen> for SocketAddr {
     fn from(listen: Listen) -> Self {
         Self::new(listen.bind_address, listen.port)
     }
+}
+
+/// Where a certificate and its key are, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that vouch for it.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// What stands behind the adapter, the cache or the queue.
@@ -146,6 +161,7 @@ impl fmt::Debug for Config {
         let apps: Vec<_> = self.apps.iter().map(|app| &app.id).collect();
         f.debug_struct("Config")
             .field("listen", &self.listen)
+            .field("tls", &self.tls)
             .field("app_env", &self.app_env)
             .field("adapter", &self.adapter)
             .field("cache", &self.cache)
@@ -155,6 +171,7 @@ impl fmt::Debug for Config {
             .field("protocol", &self.protocol)
             .field("max_socket_backlog", &self.max_socket_backlog)
             .field("webhook_block_private_addresses", &self.webhook_block_private_addresses)
+            .field("shutdown_grace", &self.shutdown_grace)
             .field("redis", &self.redis)
             .field("apps", &apps)
             .field("notices", &self.notices)

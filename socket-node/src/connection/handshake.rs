@@ -17,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 use tungstenite::handshake::derive_accept_key;
 
@@ -25,7 +26,7 @@ use super::{
     session::{self, Session},
 };
 use crate::{
-    hub::{Socket, SocketOptions},
+    hub::{Socket, SocketOptions, Transport},
     protocol::{Close, event},
 };
 
@@ -112,20 +113,20 @@ impl Sockets {
             // The client was gone before it had its answer.
             return;
         };
-        let Some((stream, early)) = into_parts(upgraded) else {
-            return debug!("an upgraded connection is not a plain TCP stream");
+        let Some((transport, early)) = into_parts(upgraded) else {
+            return debug!("an upgraded connection is neither a TCP stream nor TLS over one");
         };
         match admission {
-            Ok(app) => self.welcome(stream, app, &early),
-            Err(close) => self.turn_away(stream, &close),
+            Ok(app) => self.welcome(transport, app, &early),
+            Err(close) => self.turn_away(transport, &close),
         }
     }
 
-    fn welcome(self, stream: TcpStream, app: Arc<App>, early: &Bytes) {
+    fn welcome(self, transport: Transport, app: Arc<App>, early: &Bytes) {
         let activity_timeout_seconds = app.limits.activity_timeout_seconds;
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds };
-        let socket = Socket::new(self.next_id(), stream, options);
+        let socket = Socket::new(self.next_id(), transport, options);
         self.shared.registry.insert(&socket);
         let mut session = Session::new(self, app, socket, early);
         if session.claim_place_or_wait() {
@@ -133,23 +134,37 @@ impl Sockets {
                 .socket()
                 .push(&event::connection_established(session.socket().id(), activity_timeout_seconds));
         }
+        // The drain may have looked at all connections before this one was among them.
+        if session.sockets.shared.readiness.is_draining() {
+            session.socket().close(&Close::SHUTTING_DOWN);
+        }
         tokio::spawn(session.run());
     }
 
-    fn turn_away(self, stream: TcpStream, close: &Close) {
+    fn turn_away(self, transport: Transport, close: &Close) {
         debug!(code = close.code, "connection refused with code {}", close.code);
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds: 1 };
-        let socket = Socket::new(self.next_id(), stream, options);
+        let socket = Socket::new(self.next_id(), transport, options);
         self.shared.registry.insert(&socket);
         socket.close(close);
         tokio::spawn(session::see_off(self, socket));
     }
 }
 
-fn into_parts(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+/// The connection without hyper, and what the client has said already.
+fn into_parts(upgraded: Upgraded) -> Option<(Transport, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some((Transport::plain(parts.io.into_inner()), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let parts = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    let (stream, session) = parts.io.into_inner().into_inner();
+    let (transport, decrypted) = Transport::encrypted(stream, session);
+    // Hyper reads only what it has room for, so most often the one or the other is empty.
+    let early =
+        if decrypted.is_empty() { parts.read_buf } else { [parts.read_buf, decrypted].concat().into() };
+    Some((transport, early))
 }
 
 /// The value of `Sec-WebSocket-Accept`, or the answer to a request that is no proper handshake.

@@ -54,7 +54,7 @@ pub struct Options {
     /// How a refused subscribe is told.
     pub subscription_error_style: SubscriptionErrorStyle,
     /// Bytes that may wait for a reader that is slow.
-    pub max_backlog: usize,
+    pub max_backlog: u32,
 }
 
 impl Sockets {

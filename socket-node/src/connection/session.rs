@@ -128,7 +128,7 @@ impl Session {
         loop {
             step = match step {
                 Step::Read => {
-                    if poll_fn(|cx| self.socket.stream().poll_read_ready(cx)).await.is_err() {
+                    if poll_fn(|cx| self.socket.poll_read_ready(cx)).await.is_err() {
                         return;
                     }
                     self.read()
@@ -145,7 +145,7 @@ impl Session {
 
     /// Reads once and handles what came.
     fn read(&mut self) -> Step {
-        BUFFER.with_borrow_mut(|buffer| match self.socket.stream().try_read(buffer) {
+        BUFFER.with_borrow_mut(|buffer| match self.socket.try_read(buffer) {
             Ok(0) => Step::End,
             Ok(count) => {
                 self.socket.heard();
@@ -283,8 +283,8 @@ impl Drop for Session {
 /// Reads what a client that was turned away still has to say, until it hangs up: to close with unread bytes would
 /// reset the connection, and the client would never see why.
 pub(super) async fn see_off(sockets: Sockets, socket: Arc<Socket>) {
-    let drain = || BUFFER.with_borrow_mut(|buffer| socket.stream().try_read(buffer));
-    while poll_fn(|cx| socket.stream().poll_read_ready(cx)).await.is_ok() {
+    let drain = || BUFFER.with_borrow_mut(|buffer| socket.try_read(buffer));
+    while poll_fn(|cx| socket.poll_read_ready(cx)).await.is_ok() {
         match drain() {
             Ok(0) => break,
             Ok(_) => {}
@@ -302,6 +302,7 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
+        assert!(size_of::<Socket>() <= 112, "{}", size_of::<Socket>());
         assert!(size_of::<Subscription>() <= 40, "{}", size_of::<Subscription>());
         fn future_size<F>(_: impl Fn(Box<Session>) -> F) -> usize {
             size_of::<F>()

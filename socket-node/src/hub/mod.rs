@@ -7,7 +7,7 @@
 //! Lock order, nowhere reversed: the map of channels, a channel's seats, a socket's outbound side. The lock of an
 //! inbox is never held together with another, and none is held over an `.await`.
 //!
-//! Suggested reading order: [`topic`], [`socket`], [`channel`], then [`Hub`] itself.
+//! Suggested reading order: [`topic`], [`transport`], [`socket`], [`channel`], then [`Hub`] itself.
 
 mod backlog;
 mod channel;
@@ -16,6 +16,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod transport;
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,7 @@ use parking_lot::RwLock;
 pub use channel::{Channel, Flush, Full};
 pub use socket::{Socket, SocketOptions};
 pub use topic::Topic;
+pub use transport::Transport;
 
 use crate::protocol::{Frame, SocketId};
 

@@ -1,15 +1,19 @@
 //! One WebSocket, as everybody sees it who has something to send to it.
 
-use std::{io, net::Shutdown, sync::Arc};
+use std::{
+    io,
+    net::Shutdown,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use super::{
     backlog::Backlog,
     pulse::{self, Pulse, Verdict},
+    transport::Transport,
 };
 use crate::protocol::{Close, Frame, SocketId};
 
@@ -17,7 +21,7 @@ use crate::protocol::{Close, Frame, SocketId};
 #[derive(Debug)]
 pub struct Socket {
     id: SocketId,
-    stream: TcpStream,
+    transport: Transport,
     out: Mutex<Outbound>,
     options: SocketOptions,
     pulse: Pulse,
@@ -27,7 +31,7 @@ pub struct Socket {
 #[derive(Clone, Copy, Debug)]
 pub struct SocketOptions {
     /// Bytes that may wait for a reader that is slow.
-    pub max_backlog: usize,
+    pub max_backlog: u32,
     /// Seconds of silence after which the peer is probed.
     pub activity_timeout_seconds: u32,
 }
@@ -35,7 +39,7 @@ pub struct SocketOptions {
 /// The sending side. An idle socket owns no buffer at all.
 #[derive(Debug, Default)]
 struct Outbound {
-    /// None while the peer keeps up.
+    /// None while the peer keeps up. Empty, it stands for what the transport has yet to hand to the kernel.
     backlog: Option<Box<Backlog>>,
     /// The last frame has been pushed; whatever comes now comes too late.
     is_closed: bool,
@@ -43,8 +47,8 @@ struct Outbound {
 
 impl Socket {
     /// Takes over a connection whose handshake is done.
-    pub fn new(id: SocketId, stream: TcpStream, options: SocketOptions) -> Arc<Self> {
-        Arc::new(Self { id, stream, out: Mutex::default(), options, pulse: Pulse::new(pulse::now()) })
+    pub fn new(id: SocketId, transport: Transport, options: SocketOptions) -> Arc<Self> {
+        Arc::new(Self { id, transport, out: Mutex::default(), options, pulse: Pulse::new(pulse::now()) })
     }
 
     /// The id under which clients know it.
@@ -80,19 +84,25 @@ impl Socket {
             self.write(&mut out, last.bytes());
             out.is_closed = true;
             if out.backlog.is_none() {
-                self.shutdown(Shutdown::Write);
+                self.finish_sending(&mut out);
             }
+        }
+    }
+
+    /// Tells the peer that nothing more comes, now or when it makes room for that.
+    fn finish_sending(self: &Arc<Self>, out: &mut Outbound) {
+        match self.transport.finish() {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.fall_behind(out, Backlog::default())
+            }
+            Err(_) => self.abort(),
         }
     }
 
     /// Ends the connection in both directions; the task that reads sees the end of the stream.
     pub fn abort(&self) {
-        self.shutdown(Shutdown::Both);
-    }
-
-    fn shutdown(&self, how: Shutdown) {
-        // It fails only when the peer was faster.
-        let _ = SockRef::from(&self.stream).shutdown(how);
+        self.transport.shutdown(Shutdown::Both);
     }
 
     /// Writes at once or into the backlog.
@@ -101,15 +111,15 @@ impl Socket {
             return self.write_first(out, run);
         };
         backlog.push(run);
-        if backlog.bytes() > self.options.max_backlog {
+        if backlog.bytes() > self.options.max_backlog as usize {
             self.cut(out);
         }
     }
 
     /// Writes with nothing waiting. What the kernel does not take begins a backlog.
     fn write_first(self: &Arc<Self>, out: &mut Outbound, run: &Bytes) {
-        let written = match self.stream.try_write(run) {
-            Ok(written) if written == run.len() => return,
+        let written = match self.transport.try_write(run) {
+            Ok(written) if written == run.len() && self.transport.is_flushed() => return,
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => {
@@ -117,7 +127,12 @@ impl Socket {
                 return self.abort();
             }
         };
-        out.backlog = Some(Box::new(Backlog::of(run, written)));
+        self.fall_behind(out, Backlog::of(run, written));
+    }
+
+    /// From now on, a task sends as the peer makes room.
+    fn fall_behind(self: &Arc<Self>, out: &mut Outbound, backlog: Backlog) {
+        out.backlog = Some(Box::new(backlog));
         tokio::spawn(Arc::clone(self).drain());
     }
 
@@ -132,7 +147,7 @@ impl Socket {
 
     /// Sends the backlog as the peer makes room. This task exists only while there is one.
     async fn drain(self: Arc<Self>) {
-        while self.stream.writable().await.is_ok() {
+        while self.transport.writable().await.is_ok() {
             match self.drain_once() {
                 Ok(true) => return,
                 Ok(false) => {}
@@ -150,20 +165,37 @@ impl Socket {
         let Some(backlog) = &mut out.backlog else {
             return Ok(true);
         };
-        backlog.write_with(|slices| self.stream.try_write_vectored(slices))?;
-        let is_empty = backlog.is_empty();
-        if is_empty {
-            out.backlog = None;
+        backlog.write_with(|slices| self.transport.try_write_vectored(slices))?;
+        let is_done = backlog.is_empty() && self.transport.is_flushed();
+        if is_done {
             if out.is_closed {
-                self.shutdown(Shutdown::Write);
+                self.transport.finish()?;
             }
+            out.backlog = None;
         }
-        Ok(is_empty)
+        Ok(is_done)
     }
 
-    /// The reading side, for the task that owns the connection.
-    pub const fn stream(&self) -> &TcpStream {
-        &self.stream
+    /// Resolves when it may be that there is something to read; for the task that owns the connection.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_read_ready(cx)
+    }
+
+    /// Reads what is there; nothing at all is the end.
+    pub fn try_read(self: &Arc<Self>, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.transport.try_read(buffer);
+        if !self.transport.is_flushed() {
+            self.send_answer();
+        }
+        read
+    }
+
+    /// Sends what the transport itself has to answer to what was read, such as new keys.
+    fn send_answer(self: &Arc<Self>) {
+        let mut out = self.out.lock();
+        if out.backlog.is_none() {
+            self.write_first(&mut out, &Bytes::new());
+        }
     }
 
     /// Whether the goodbye has been said.

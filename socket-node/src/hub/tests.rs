@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Hub, Socket, SocketOptions, Topic};
+use super::{Hub, Socket, SocketOptions, Topic, Transport};
 use crate::protocol::{ChannelName, Close, Event, Frame, NodeId, SocketId, event};
 
 /// How long anything may take that is bound to happen.
@@ -25,7 +25,7 @@ fn numbered(topic: &Topic, number: usize, size: usize) -> Frame {
 }
 
 /// The server's side of a connection and the client's. `serial` tells it from others.
-async fn connect(serial: u64, max_backlog: usize) -> (Arc<Socket>, TcpStream) {
+async fn connect(serial: u64, max_backlog: u32) -> (Arc<Socket>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (accepted, client) = tokio::join!(listener.accept(), TcpStream::connect(address));
@@ -33,7 +33,7 @@ async fn connect(serial: u64, max_backlog: usize) -> (Arc<Socket>, TcpStream) {
     server.writable().await.unwrap();
     let options = SocketOptions { max_backlog, activity_timeout_seconds: 60 };
     let id = SocketId::new(NodeId::from_random(1 << 11), serial);
-    (Socket::new(id, server, options), client.unwrap())
+    (Socket::new(id, Transport::plain(server), options), client.unwrap())
 }
 
 fn publish(hub: &Hub, topic: &Topic, frame: &Frame, except: Option<SocketId>) {

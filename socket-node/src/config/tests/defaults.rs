@@ -29,6 +29,8 @@ fn what_goes_beyond_other_servers_has_its_defaults_too() {
     assert_eq!(config.protocol.terminate_close_code, 4009);
     assert_eq!(config.max_socket_backlog, 1024 * 1024);
     assert!(!config.webhook_block_private_addresses);
+    assert_eq!(config.shutdown_grace.as_secs(), 20);
+    assert!(config.tls.is_none());
     assert!(config.notices.is_empty());
 }
 

@@ -8,6 +8,8 @@ use app_manager::app::settings::{APP_SETTINGS, Kind, Setting};
 fn other_value(setting: &Setting) -> Option<&'static str> {
     match (setting.key, setting.kind) {
         ("check_config" | "version" | "help" | "env_file" | "config_file" | "metrics_enabled", _) => None,
+        // Neither goes without the other.
+        ("tls_cert" | "tls_key", _) => None,
         ("app_id", _) => Some("1"),
         ("app_key", _) => Some("another"),
         ("app_manager", _) => Some("array"),
@@ -92,6 +94,19 @@ fn every_json_key_of_the_server_sets_its_setting_flat_and_nested() {
                 assert_eq!(line(&printed, setting.key), expected(setting, value, &source));
             }
         }
+    }
+}
+
+#[test]
+fn a_certificate_and_its_key_can_be_named_in_every_place() {
+    let file = file_with(r#", "tls_cert": "c.pem", "tls_key": "k.pem""#);
+    for operator in [
+        one_app().args("--tls-cert c.pem --tls-key k.pem"),
+        one_app().env("TLS_CERT", "c.pem").env("TLS_KEY", "k.pem"),
+        nothing().config_file(&file),
+    ] {
+        let files = operator.config().tls.expect("both are given");
+        assert_eq!((files.certificate.to_str(), files.key.to_str()), (Some("c.pem"), Some("k.pem")));
     }
 }
 
