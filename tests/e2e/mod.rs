@@ -3,6 +3,9 @@
 mod handshake;
 mod liveness;
 
+mod drain;
+mod tls;
+
 mod channels;
 mod presence;
 

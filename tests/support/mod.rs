@@ -6,3 +6,4 @@ pub(crate) mod node;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod signing;
+pub(crate) mod tls;

@@ -5,6 +5,7 @@ mod launch;
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     process::{Child, ExitStatus},
     sync::{
         Mutex,
@@ -97,12 +98,36 @@ impl Node {
         kilobytes * 1024
     }
 
+    /// The directory where it runs.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Waits until it has logged this.
+    pub(crate) async fn wait_for_log(&self, text: &str) {
+        let logged = timeout(DEADLINE, async {
+            while !self.log().contains(text) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+        logged.await.unwrap_or_else(|_| panic!("{text:?} was not logged; its log:\n{}", self.log()));
+    }
+
     /// Asks it to end, without waiting.
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks it to read its certificate again.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid =
             i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child's id is a process id");
         // It may have ended already; what it ended with is for the caller to see.
-        let _ended = kill_process(pid, Signal::TERM);
+        let _ended = kill_process(pid, signal);
     }
 
     /// Asks it to end and waits until it has, cleanly, while the test's own tasks go on.

@@ -13,6 +13,7 @@ use crate::support::{
 const SETTINGS: &[(&str, &str, &str)] = &[
     ("port", "0", "0"),
     ("bind_address", "127.0.0.9", "127.0.0.9"),
+    ("shutdown_grace_seconds", "7", "7"),
     ("cache_driver", "local", "local"),
     ("queue_driver", "local", "local"),
     ("adapter_driver", "local", "local"),
@@ -214,6 +215,7 @@ fn what_is_not_given_has_the_documented_default() {
     for (name, default) in [
         ("port", json!(6001)),
         ("bind_address", json!("0.0.0.0")),
+        ("shutdown_grace_seconds", json!(20)),
         ("cache_driver", json!("local")),
         ("queue_driver", json!("local")),
         ("adapter_driver", json!("local")),
