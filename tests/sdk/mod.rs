@@ -8,7 +8,10 @@ use std::net::{SocketAddr, TcpListener};
 
 use suite::{Suite, node};
 
-use crate::support::node::Node;
+use crate::support::{
+    node::{Launch, Node},
+    tls::Identity,
+};
 
 #[tokio::test]
 async fn pusher_js_connects_pings_and_is_turned_away() {
@@ -63,6 +66,15 @@ async fn pusher_js_moves_to_another_node_when_its_own_is_drained() {
         .with("SOCKET_RUSH_NEXT_PORT", &next.address.port())
         .run(&leaving)
         .await;
+}
+
+#[tokio::test]
+async fn pusher_js_and_the_node_server_sdk_speak_tls() {
+    let identity = Identity::new();
+    let launch = Launch::new().file("cert.pem", &identity.certificate).file("key.pem", &identity.key);
+    let node = launch.flags(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).start();
+    let trusted = node.home().join("cert.pem");
+    Suite::javascript("tls.mjs").with("NODE_EXTRA_CA_CERTS", &trusted.display()).run(&node).await;
 }
 
 #[tokio::test]
