@@ -7,7 +7,11 @@
 mod subscriptions;
 mod users;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use app_manager::{
     app::{App, AppId},
@@ -20,7 +24,7 @@ pub use users::{SignIn, UserSession};
 
 pub use crate::{
     cache::CachedEvent,
-    cluster::census::{MembersFull, Occupancy},
+    cluster::census::{Kinds, MembersFull, Occupancy},
     hub::Full,
 };
 use crate::{
@@ -28,6 +32,7 @@ use crate::{
     cluster::census::Census,
     hub::{Flush, Hub, Topic},
     protocol::{ChannelName, Close, Event, Frame, SocketId, event},
+    tally::Tally,
     webhooks::Webhooks,
 };
 
@@ -49,6 +54,7 @@ struct Shared {
     apps: Apps,
     /// What users are told whose connections the customer's backend ends.
     terminated: Close,
+    tally: Arc<Tally>,
 }
 
 /// A channel has more to deliver than it can; the publisher should try again a little later.
@@ -58,9 +64,9 @@ pub struct Overloaded;
 
 impl Channels {
     /// No channels yet. `terminated` is what users are told whose connections the customer's backend ends.
-    pub fn new(apps: Apps, webhooks: Webhooks, terminated: Close) -> Self {
-        let (hub, census, cache) = (Hub::default(), Census::default(), LocalCache::default());
-        Self { shared: Arc::new(Shared { hub, census, cache, webhooks, apps, terminated }) }
+    pub fn new(apps: Apps, webhooks: Webhooks, terminated: Close, tally: Arc<Tally>) -> Self {
+        let (hub, census, cache) = (Hub::new(Arc::clone(&tally)), Census::default(), LocalCache::default());
+        Self { shared: Arc::new(Shared { hub, census, cache, webhooks, apps, terminated, tally }) }
     }
 
     /// Counts a connection of an app in; false if the app has all that it may have.
@@ -86,13 +92,16 @@ impl Channels {
         event: Event<'_>,
         except: Option<SocketId>,
     ) -> Result<(), Overloaded> {
+        let (tally, started) = (&self.shared.tally, Instant::now());
         for channel in channels {
             let topic = topic(app, channel);
             let frame = event::published(channel, event);
             while let Err(full) = self.try_publish(&topic, &frame, event, except) {
                 tokio::time::timeout(PATIENCE, full.room()).await.map_err(|_| Overloaded)?;
             }
+            tally.apps.of(&app.id).api_events.one();
         }
+        tally.publish_times.record(started.elapsed());
         Ok(())
     }
 
@@ -123,6 +132,11 @@ impl Channels {
     /// The occupied channels of an app whose names begin with `prefix`.
     pub async fn list(&self, app: &App, prefix: &str) -> Vec<(ChannelName, Occupancy)> {
         self.shared.census.occupied(&app.id, prefix)
+    }
+
+    /// How many channels of each kind are occupied.
+    pub fn kinds(&self) -> &Kinds {
+        self.shared.census.kinds()
     }
 
     /// How full a channel is.

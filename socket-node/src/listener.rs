@@ -73,16 +73,24 @@ pub struct Front {
 /// Accepts connections until `closing` changes. Those that are open then answer the request that they are at; each
 /// keeps a clone of `closing` until it is done.
 pub async fn serve(listener: TcpListener, front: Front, mut closing: watch::Receiver<()>) {
+    let is_closing = closing.clone();
+    let accepting = accept(listener, |stream| {
+        tokio::spawn(serve_connection(stream, front.clone(), is_closing.clone()));
+    });
+    tokio::select! {
+        never = accepting => match never {},
+        _ = closing.changed() => {}
+    }
+}
+
+/// Accepts connections until it is dropped, and hands them over.
+pub async fn accept(listener: TcpListener, mut take: impl FnMut(TcpStream)) -> Infallible {
     let mut is_failing = false;
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = closing.changed() => return,
-        };
-        match accepted {
+        match listener.accept().await {
             Ok((stream, _)) => {
                 is_failing = false;
-                tokio::spawn(serve_connection(stream, front.clone(), closing.clone()));
+                take(stream);
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {

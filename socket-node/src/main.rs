@@ -50,6 +50,7 @@ fn run_to_the_end(config: Config) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     log::begin(&config.log);
+    log::report_panics();
     let mut signals = Signals::take_over().context("cannot listen for signals")?;
     raise_descriptor_limit();
     info!(app_env = %config.app_env, apps = config.apps.len(), "starting with {} apps", config.apps.len());
@@ -60,6 +61,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let address = node.address().context("cannot tell the address")?;
     writeln!(std::io::stdout(), "socket-rush {} listening on {address}", env!("CARGO_PKG_VERSION"))
         .context("cannot write to standard output")?;
+    if let Some(address) = node.metrics_address() {
+        let address = address.context("cannot tell the address of the metrics")?;
+        writeln!(std::io::stdout(), "metrics on {address}").context("cannot write to standard output")?;
+    }
     let node = node.start();
 
     signals.next().await;

@@ -1,6 +1,6 @@
 //! A running node: the one place that turns settings into parts and puts them together.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use app_manager::{apps::Apps, store::ArrayStore};
@@ -19,14 +19,16 @@ use webhook_worker::{
 
 use crate::{
     channels::Channels,
-    config::{Config, CorsOrigins},
+    config::{Config, CorsOrigins, Listen},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
     hub::pulse,
     limits::RequestLimits,
     listener::{self, Front},
+    metrics::{self, Metrics, Sources},
     protocol::{Close, NodeId},
     shutdown::{Drain, Readiness},
+    tally::Tally,
     tls::{Certificate, Hangups},
     webhooks::Webhooks,
 };
@@ -35,12 +37,15 @@ use crate::{
 #[derive(Debug)]
 pub struct Node {
     listener: TcpListener,
+    /// The port of the metrics, if they are served.
+    metrics: Option<TcpListener>,
     front: Front,
     channels: Channels,
     sockets: Sockets,
     webhooks: Webhooks,
     readiness: Readiness,
     grace: Duration,
+    tally: Arc<Tally>,
     tasks: JoinSet<()>,
 }
 
@@ -48,13 +53,14 @@ impl Node {
     /// Builds a node as the settings say.
     ///
     /// # Errors
-    /// If its port is taken, its certificate cannot be used, or two apps cannot be told apart.
+    /// If a port is taken, its certificate cannot be used, or two apps cannot be told apart.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn build(config: Config) -> anyhow::Result<Self> {
-        let address = SocketAddr::from(config.listen);
-        let listener = listener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+        let listener = bind(config.listen)?;
+        let metrics = config.metrics.map(bind).transpose()?;
+        let tally = Arc::new(Tally::new(config.apps.iter().map(|app| app.id.clone())));
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
         let certificate = config.tls.map(Certificate::load).transpose()?;
@@ -66,25 +72,31 @@ impl Node {
         let (webhooks, work) = Webhooks::new(local_queue(&apps, policy));
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
-        let channels = Channels::new(apps.clone(), webhooks.clone(), terminated);
+        let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
         let readiness = Readiness::default();
         let options = connection::Options {
             allow_missing_protocol: config.protocol.allow_missing_protocol,
             subscription_error_style: config.protocol.subscription_error_style,
             max_backlog: config.max_socket_backlog,
         };
-        let sockets =
-            Sockets::new(random_node_id()?, apps.clone(), channels.clone(), options, readiness.clone());
+        let sockets = Sockets::new(
+            random_node_id()?,
+            apps.clone(),
+            channels.clone(),
+            options,
+            readiness.clone(),
+            Arc::clone(&tally),
+        );
         let limits = RequestLimits::default();
         let api = Api { apps, channels: channels.clone(), limits, readiness: readiness.clone() };
         let around = http::Options {
             cors_allowed_origins: allowed_origins(&config.cors_allowed_origins),
             log_requests: config.log.requests,
         };
-        let http = Http::new(api, around);
+        let http = Http::new(api, around, Arc::clone(&tally));
         let front = Front { sockets: sockets.clone(), http, certificate };
         let grace = config.shutdown_grace;
-        Ok(Self { listener, front, channels, sockets, webhooks, readiness, grace, tasks })
+        Ok(Self { listener, metrics, front, channels, sockets, webhooks, readiness, grace, tally, tasks })
     }
 
     /// Where the node listens; with port 0 in the settings, this is the port that it got.
@@ -95,9 +107,32 @@ impl Node {
         self.listener.local_addr()
     }
 
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<std::io::Result<SocketAddr>> {
+        self.metrics.as_ref().map(TcpListener::local_addr)
+    }
+
     /// Begins to serve.
     pub fn start(self) -> RunningNode {
-        let Self { listener, front, channels, sockets, webhooks, readiness, grace, mut tasks } = self;
+        let Self {
+            listener,
+            metrics,
+            front,
+            channels,
+            sockets,
+            webhooks,
+            readiness,
+            grace,
+            tally,
+            mut tasks,
+        } = self;
+        if let Some(listener) = metrics {
+            let (channels, sockets, webhooks) = (channels.clone(), sockets.clone(), webhooks.clone());
+            let metrics = Metrics::new(Sources { tally, channels, sockets, webhooks });
+            tasks.spawn(async {
+                metrics::serve(listener, metrics).await;
+            });
+        }
         let (closing, is_closing) = watch::channel(());
         tasks.spawn(listener::serve(listener, front, is_closing));
         tasks.spawn(keep_time(channels, sockets.clone()));
@@ -140,6 +175,11 @@ impl RunningNode {
             Err(_) => warn!("webhooks could not all be delivered before the end"),
         }
     }
+}
+
+fn bind(listen: Listen) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from(listen);
+    listener::bind(address).with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Once a second, does what no event triggers.

@@ -21,6 +21,7 @@ mod webhooks;
 
 mod authorized;
 mod limits;
+mod metrics;
 
 mod errors;
 mod secrecy;

@@ -114,3 +114,10 @@ async fn the_python_server_sdk_finds_webhooks_valid() {
     let (node, endpoint) = node_with_endpoint("127.0.0.72");
     Suite::python("python_webhooks.py").with("SOCKET_RUSH_WEBHOOK_ENDPOINT", &endpoint).run(&node).await;
 }
+
+#[tokio::test]
+async fn the_prometheus_parser_reads_the_metrics() {
+    let node = node(&["--metrics-enabled", "--metrics-port", "0"]);
+    let address = node.metrics.expect("metrics were asked for");
+    Suite::python("metrics.py").with("SOCKET_RUSH_METRICS", &address).run(&node).await;
+}

@@ -32,6 +32,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Node {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it serves metrics, if it was asked to by a flag.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The app that `connect` connects to.
     pub(crate) credentials: Credentials,
     /// The first line of its standard output.

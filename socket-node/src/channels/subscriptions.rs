@@ -119,6 +119,7 @@ impl Channels {
     pub fn forward(&self, socket: &Arc<Socket>, event: ClientFrame) -> Result<(), (Full, ClientFrame)> {
         match self.shared.hub.enqueue(&event.topic, &event.frame, Some(socket.id())) {
             Ok(flush) => {
+                self.shared.tally.apps.of(&event.topic.app).client_events.one();
                 run(flush, None);
                 Ok(())
             }

@@ -5,6 +5,7 @@
 //! publishes what later subscribers must get again, holds its [`Place`] until the notice of it is in the channel's
 //! inbox.
 
+mod kinds;
 mod place;
 mod users;
 
@@ -17,6 +18,7 @@ use std::{
 use app_manager::app::AppId;
 use parking_lot::{Mutex, MutexGuard};
 
+pub use kinds::{Kind, Kinds};
 use place::{ChannelState, Reminder};
 pub use place::{MembersFull, Occupancy, Place};
 use users::AppUsers;
@@ -53,6 +55,7 @@ pub struct Census {
     reminders: Mutex<Vec<Reminder>>,
     users: Mutex<HashMap<AppId, AppUsers>>,
     connections: Mutex<HashMap<AppId, u32>>,
+    kinds: Kinds,
 }
 
 impl Default for Census {
@@ -63,6 +66,7 @@ impl Default for Census {
             reminders: Mutex::default(),
             users: Mutex::default(),
             connections: Mutex::default(),
+            kinds: Kinds::default(),
         }
     }
 }
@@ -90,7 +94,7 @@ impl Census {
 
     /// Holds a channel's place. Short: others wait.
     pub fn place<'a>(&'a self, topic: &'a Topic) -> Place<'a> {
-        Place::new(self.shard(topic).lock(), topic, &self.reminders)
+        Place::new(self.shard(topic).lock(), topic, &self.reminders, &self.kinds)
     }
 
     /// Holds the signed-in users of an app. Short: others wait.
@@ -108,6 +112,11 @@ impl Census {
             found.extend(matching.map(|(channel, state)| (channel.clone(), state.occupancy())));
         }
         found
+    }
+
+    /// How many channels of each kind are occupied.
+    pub const fn kinds(&self) -> &Kinds {
+        &self.kinds
     }
 
     /// The members of a presence channel, in the order of their ids.

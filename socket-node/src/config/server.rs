@@ -18,9 +18,6 @@ const KB: u32 = 1024;
 
 /// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
-    if server.is_on("metrics_enabled") {
-        problems.add(server.source("metrics_enabled"), "metrics are not available in this version");
-    }
     let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
     let silent = apps.iter().filter(|app| !app.webhooks.enabled && !app.webhooks.targets.is_empty());
     let notices = silent
@@ -31,6 +28,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
     Config {
         listen: listen(server),
         tls: tls(server, problems),
+        metrics: metrics(server, problems),
         app_env: text(server, "app_env"),
         adapter: driver(server, "adapter_driver", problems),
         cache: driver(server, "cache_driver", problems),
@@ -66,6 +64,19 @@ fn tls(server: &Values, problems: &mut Problems) -> Option<TlsFiles> {
         (None, None) => {}
     }
     None
+}
+
+/// Where metrics are served, if they are: on the address of the server, and a port of their own.
+fn metrics(server: &Values, problems: &mut Problems) -> Option<Listen> {
+    if !server.is_on("metrics_enabled") {
+        return None;
+    }
+    let listen = listen(server);
+    let port = server.number("metrics_port");
+    if port == listen.port && port != 0 {
+        problems.add(server.source("metrics_port"), "must be another port than the server's");
+    }
+    Some(Listen { port, ..listen })
 }
 
 fn driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {

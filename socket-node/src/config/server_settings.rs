@@ -134,13 +134,13 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         "metrics_enabled",
         Kind::Bool,
         Some("false"),
-        "Whether to serve metrics; not available in this version",
+        "Whether to serve metrics for Prometheus, at `/metrics` on a port of their own",
     ),
     Setting::new(
         "metrics_port",
         Kind::Number { least: 0, most: 65_535 },
         Some("6002"),
-        "Port of the metrics; not available in this version",
+        "Port of the metrics, on the address of the server (0 for any free one)",
     ),
     Setting::new(
         "check_config",

@@ -17,6 +17,8 @@ pub struct Config {
     pub listen: Listen,
     /// What the port's TLS is made of; without it, the port is a plain one.
     pub tls: Option<TlsFiles>,
+    /// Where metrics are served, if they are.
+    pub metrics: Option<Listen>,
     /// What the operator calls this environment; logged at the start.
     pub app_env: String,
     /// How nodes hear of each other's events.
@@ -162,6 +164,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("listen", &self.listen)
             .field("tls", &self.tls)
+            .field("metrics", &self.metrics)
             .field("app_env", &self.app_env)
             .field("adapter", &self.adapter)
             .field("cache", &self.cache)

@@ -25,7 +25,7 @@ impl Session {
     pub(super) fn client_event(&mut self, event: &ClientEvent<'_>) -> Option<Waiting> {
         let data = event::as_string(event.data.get());
         if let Err((code, message)) = self.check_client_event(event, &data) {
-            self.socket.push(&event::error(code, &message));
+            self.socket.complain(code, &message);
             return None;
         }
         let Ok(at) = self.find(&event.channel) else {

@@ -126,7 +126,7 @@ impl Sockets {
         let activity_timeout_seconds = app.limits.activity_timeout_seconds;
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds };
-        let socket = Socket::new(self.next_id(), transport, options);
+        let socket = Socket::new(self.next_id(), transport, options, Arc::clone(&self.shared.tally));
         self.shared.registry.insert(&socket);
         let mut session = Session::new(self, app, socket, early);
         if session.claim_place_or_wait() {
@@ -142,10 +142,11 @@ impl Sockets {
     }
 
     fn turn_away(self, transport: Transport, close: &Close) {
-        debug!(code = close.code, "connection refused with code {}", close.code);
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds: 1 };
-        let socket = Socket::new(self.next_id(), transport, options);
+        let socket = Socket::new(self.next_id(), transport, options, Arc::clone(&self.shared.tally));
+        let (socket_id, code) = (socket.id(), close.code);
+        debug!(%socket_id, code, "connection {socket_id} was refused with code {code}");
         self.shared.registry.insert(&socket);
         socket.close(close);
         tokio::spawn(session::see_off(self, socket));

@@ -25,6 +25,7 @@ use crate::{
     hub::Socket,
     protocol::{NodeId, SocketId},
     shutdown::Readiness,
+    tally::Tally,
 };
 use registry::Registry;
 
@@ -44,6 +45,7 @@ struct Shared {
     /// Number of the socket that comes next.
     next_serial: AtomicU64,
     registry: Registry,
+    tally: Arc<Tally>,
 }
 
 /// How this node treats connections, whatever their app.
@@ -57,11 +59,28 @@ pub struct Options {
     pub max_backlog: u32,
 }
 
+/// Sockets whose peers read more slowly than events come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// How many they are.
+    pub sockets: usize,
+    /// What waits for all of them.
+    pub bytes: usize,
+}
+
 impl Sockets {
     /// No connections yet.
-    pub fn new(node: NodeId, apps: Apps, channels: Channels, options: Options, readiness: Readiness) -> Self {
+    pub fn new(
+        node: NodeId,
+        apps: Apps,
+        channels: Channels,
+        options: Options,
+        readiness: Readiness,
+        tally: Arc<Tally>,
+    ) -> Self {
         let (next_serial, registry) = (AtomicU64::new(1), Registry::default());
-        Self { shared: Arc::new(Shared { apps, channels, options, readiness, node, next_serial, registry }) }
+        let shared = Shared { apps, channels, options, readiness, node, next_serial, registry, tally };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Does for every connection what is due at this second of the node's clock. To be called every second.
@@ -79,6 +98,15 @@ impl Sockets {
     /// All connections of this moment.
     pub fn all(&self) -> Vec<Arc<Socket>> {
         self.shared.registry.all().collect()
+    }
+
+    /// What waits for slow readers at this moment. It looks at every socket, as the sweep does every second.
+    pub fn behind(&self) -> Behind {
+        let waiting = self.shared.registry.all().map(|socket| socket.backlog_bytes());
+        waiting.filter(|bytes| *bytes > 0).fold(Behind::default(), |behind, bytes| Behind {
+            sockets: behind.sockets + 1,
+            bytes: behind.bytes + bytes,
+        })
     }
 
     fn next_id(&self) -> SocketId {

@@ -1,10 +1,10 @@
 //! The life of one connection: its task reads, understands, and answers, one frame after the other.
 
-use std::{cell::RefCell, future::poll_fn, io, sync::Arc};
+use std::{cell::RefCell, future::poll_fn, io, sync::Arc, time::Instant};
 
 use app_manager::app::App;
 use bytes::Bytes;
-use tracing::debug;
+use tracing::{Level, debug};
 
 use super::{Sockets, client_events::Waiting};
 use crate::{
@@ -23,6 +23,9 @@ const READ_BUFFER: usize = 64 * 1024;
 /// Channels that one connection may be subscribed to. Real clients have a handful; this only bounds what one of them
 /// can make the node remember.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 10_000;
+
+/// What RFC 6455 calls the end of a connection without a code.
+const NO_CLOSE: u16 = 1006;
 
 /// Largest message that any client may send, where the app's own limits do not ask for more.
 const MIN_MESSAGE_LIMIT: usize = 128 * 1024;
@@ -47,6 +50,7 @@ pub(super) struct Session {
     pub(super) client_event_rate: Option<EventRate>,
     /// Whether the connection is one of those that the app's quota counts.
     is_counted: bool,
+    began: Instant,
 }
 
 /// What a connection knows of its user.
@@ -81,6 +85,9 @@ impl Session {
     pub(super) fn new(sockets: Sockets, app: Arc<App>, socket: Arc<Socket>, early: &Bytes) -> Box<Self> {
         // Every character of a payload may be escaped, and there is something around it.
         let max_message = MIN_MESSAGE_LIMIT.max(app.limits.max_event_payload.saturating_mul(6));
+        sockets.shared.tally.apps.of(&app.id).connections.one();
+        let (socket_id, app_id) = (socket.id(), &app.id);
+        debug!(%socket_id, %app_id, "connection {socket_id} of app {app_id} began");
         Box::new(Self {
             sockets,
             app,
@@ -91,6 +98,7 @@ impl Session {
             user: None,
             client_event_rate: None,
             is_counted: false,
+            began: Instant::now(),
         })
     }
 
@@ -180,6 +188,15 @@ impl Session {
     /// Handles whole frames one after the other, as far as there are any and none asks for something that takes time.
     /// Gives how many bytes that were.
     fn handle_frames(&mut self, input: &mut [u8]) -> (usize, Step) {
+        let mut received = 0;
+        let handled = self.handle_messages(input, &mut received);
+        if received > 0 {
+            self.sockets.shared.tally.received.add(received);
+        }
+        handled
+    }
+
+    fn handle_messages(&mut self, input: &mut [u8], received: &mut u64) -> (usize, Step) {
         let mut used = 0;
         while used < input.len() {
             if self.socket.is_closing() {
@@ -197,6 +214,7 @@ impl Session {
                 break;
             }
             used += count;
+            *received += u64::from(message.is_some());
             if let Some(step) = message.and_then(|message| handle(self, message)) {
                 return (used, step);
             }
@@ -231,7 +249,14 @@ impl Session {
 
     /// Tells the client what is wrong; the connection goes on.
     pub(super) fn complain(&self, message: &str) {
-        self.socket.push(&event::error(None, message));
+        self.socket.complain(None, message);
+    }
+
+    fn log_end(&self) {
+        let (socket_id, app_id) = (self.socket.id(), &self.app.id);
+        let code = self.socket.close_code().unwrap_or(NO_CLOSE);
+        let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
+        debug!(%socket_id, %app_id, code, duration_ms, "connection {socket_id} of app {app_id} ended with {code}");
     }
 
     /// Where the subscription to a channel is, or where it would be.
@@ -255,7 +280,7 @@ fn handle(session: &mut Session, message: Incoming<'_>) -> Option<Step> {
         }
         Incoming::Pong => None,
         Incoming::Close(code) => {
-            session.socket.finish(&Frame::close_echo(code));
+            session.socket.echo_close(code);
             Some(Step::End)
         }
     }
@@ -276,7 +301,10 @@ impl Drop for Session {
             channels.disconnect(&app.id);
         }
         sockets.shared.registry.remove(socket.id());
-        debug!(socket_id = %socket.id(), "connection {} ended", socket.id());
+        sockets.shared.tally.apps.of(&app.id).disconnections.one();
+        if tracing::enabled!(Level::DEBUG) {
+            self.log_end();
+        }
     }
 }
 

@@ -71,6 +71,9 @@ impl Session {
             return (Vec::new(), None);
         }
         let is_too_long = watchlist.len() > MAX_WATCHLIST;
+        if is_too_long {
+            self.sockets.shared.tally.errors.count(Some(WATCHLIST_TOO_LONG));
+        }
         watchlist.truncate(MAX_WATCHLIST);
         let notice = is_too_long.then(|| {
             let message = format!(

@@ -149,12 +149,14 @@ impl Session {
 
     fn refuse(&self, channel: &str, refusal: &Refusal) {
         let Refusal { kind, status, message } = refusal;
+        self.sockets.shared.tally.errors.count(Some(*status));
         let style = self.sockets.shared.options.subscription_error_style;
         if matches!(style, SubscriptionErrorStyle::Both | SubscriptionErrorStyle::Channel) {
             self.socket.push(&event::subscription_error(channel, kind, message, *status));
         }
         if matches!(style, SubscriptionErrorStyle::Both | SubscriptionErrorStyle::Pusher) {
-            self.complain(message);
+            // Counted above, however often it is told.
+            self.socket.push(&event::error(None, message));
         }
     }
 }

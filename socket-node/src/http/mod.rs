@@ -17,7 +17,7 @@ mod log;
 mod publication;
 mod users;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use app_manager::apps::Apps;
 use axum::{
@@ -32,7 +32,12 @@ use tracing::Level;
 
 pub use cors::AllowedOrigins;
 
-use crate::{channels::Channels, limits::RequestLimits, shutdown::Readiness};
+use crate::{
+    channels::Channels,
+    limits::RequestLimits,
+    shutdown::Readiness,
+    tally::{Endpoint, Outcome, Tally},
+};
 use error::ApiError;
 use log::Logged;
 
@@ -63,15 +68,16 @@ pub struct Options {
 pub struct Http {
     router: Router,
     options: Options,
+    tally: Arc<Tally>,
 }
 
 impl Http {
-    /// Answers out of this API.
-    pub fn new(api: Api, options: Options) -> Self {
+    /// Answers out of this API; requests are counted in `tally`.
+    pub fn new(api: Api, options: Options, tally: Arc<Tally>) -> Self {
         let health = health::router(api.readiness.clone());
         let router =
             endpoints(api).merge(health).method_not_allowed_fallback(async || ApiError::method_not_allowed());
-        Self { router, options }
+        Self { router, options, tally }
     }
 
     /// Answers a request. What is done around all of them is done here and not in layers of the router: a layer costs
@@ -85,12 +91,20 @@ impl Http {
         let grant = request.headers().get(header::ORIGIN).and_then(|origin| origins.grant(origin));
         let mut response = match origins.answer_question(&request, grant.as_ref()) {
             Some(permission) => permission,
-            None => self.route(request).await,
+            None => self.route_counted(request).await,
         };
         self.options.cors_allowed_origins.mark(response.headers_mut(), grant);
         if let Some(logged) = logged {
-            logged.end(&response);
+            logged.end(&mut response);
         }
+        response
+    }
+
+    async fn route_counted(&mut self, request: Request<Incoming>) -> Response {
+        let (endpoint, started) = (Endpoint::of_path(request.uri().path()), Instant::now());
+        let response = self.route(request).await;
+        self.tally.requests.of(endpoint, Outcome::of_status(response.status().as_u16())).one();
+        self.tally.request_times.record(started.elapsed());
         response
     }
 

@@ -1,13 +1,16 @@
 //! The subscribers of one channel on this node, and the events on their way to them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::Socket;
-use crate::protocol::{Frame, SocketId};
+use crate::{
+    protocol::{Frame, SocketId},
+    tally::Tally,
+};
 
 /// Sockets between two breaths of a sweep. Some 0.2 ms of work: joins, other channels and the HTTP side get their
 /// turn, and more events gather for the next sweep than with longer steps.
@@ -23,11 +26,12 @@ const MAX_BATCH: usize = 128 * 1024;
 const MAX_INBOX: usize = 4 * 1024 * 1024;
 
 /// Who is subscribed to a channel here, and what they have not been sent yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Channel {
     inbox: Mutex<Inbox>,
     /// In the order of the sockets' ids, so that a sweep can go on where it was after others have come or left.
     seats: RwLock<Vec<Seat>>,
+    tally: Arc<Tally>,
 }
 
 /// One subscriber's place in a channel.
@@ -57,6 +61,7 @@ struct Entry {
     frame: Frame,
     /// The one who must not get it.
     except: Option<SocketId>,
+    since: Instant,
 }
 
 /// More is waiting in the channel than it may hold: the publisher has to wait.
@@ -69,6 +74,10 @@ pub struct Full(Arc<Channel>);
 pub struct Flush(Arc<Channel>);
 
 impl Channel {
+    pub(super) fn new(tally: Arc<Tally>) -> Self {
+        Self { inbox: Mutex::default(), seats: RwLock::default(), tally }
+    }
+
     /// Gives a socket its seat and its greeting. Events published before are not for it, all others are.
     pub(super) fn seat(&self, socket: &Arc<Socket>, greeting: &[Frame]) {
         let since = self.inbox.lock().next;
@@ -116,10 +125,11 @@ impl Channel {
     }
 
     pub(super) fn enqueue_always(self: &Arc<Self>, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
+        let since = Instant::now();
         let mut inbox = self.inbox.lock();
         inbox.bytes += frame.bytes().len();
         inbox.next += 1;
-        inbox.entries.push(Entry { frame: frame.clone(), except });
+        inbox.entries.push(Entry { frame: frame.clone(), except, since });
         let is_idle = !std::mem::replace(&mut inbox.is_flushing, true);
         is_idle.then(|| Flush(Arc::clone(self)))
     }
@@ -153,11 +163,15 @@ impl Channel {
         let seats = self.seats.read();
         let start = cursor.map_or(0, |cursor| seats.partition_point(|seat| seat.socket.id() <= cursor));
         let end = seats.len().min(start + STEP);
-        for seat in &seats[start..end] {
-            batch.push_to(seat);
-        }
+        // Counted once for all of them: a count for each would cost more than it tells.
+        let sent = seats[start..end].iter().map(|seat| batch.push_to(seat)).sum();
+        self.tally.sent.add(sent);
         let more = end < seats.len();
-        seats[start..end].last().filter(|_| more).map(|seat| seat.socket.id())
+        let last = seats[start..end].last().filter(|_| more).map(|seat| seat.socket.id());
+        if last.is_none() {
+            self.tally.fan_out_times.record(batch.oldest().elapsed());
+        }
+        last
     }
 
     /// Ends the flusher's duty if nothing is left to do.
@@ -251,17 +265,27 @@ impl Batch {
         Self { first, entries, joined, has_exceptions }
     }
 
-    fn push_to(&self, seat: &Seat) {
+    /// When the event came that has waited longest.
+    fn oldest(&self) -> Instant {
+        self.entries[0].since
+    }
+
+    /// Sends a subscriber what is for it; gives the number of events that this was.
+    fn push_to(&self, seat: &Seat) -> u64 {
         let id = seat.socket.id();
         let gets_all = seat.since <= self.first
             && !(self.has_exceptions && self.entries.iter().any(|entry| entry.except == Some(id)));
         if gets_all {
-            return seat.socket.push_run(&self.joined);
+            seat.socket.push_run(&self.joined);
+            return self.entries.len() as u64;
         }
+        let mut sent = 0;
         for (number, entry) in (self.first..).zip(&self.entries) {
             if number >= seat.since && entry.except != Some(id) {
-                seat.socket.push(&entry.frame);
+                seat.socket.push_run(entry.frame.bytes());
+                sent += 1;
             }
         }
+        sent
     }
 }

@@ -31,7 +31,10 @@ pub use socket::{Socket, SocketOptions};
 pub use topic::Topic;
 pub use transport::Transport;
 
-use crate::protocol::{Frame, SocketId};
+use crate::{
+    protocol::{Frame, SocketId},
+    tally::Tally,
+};
 
 /// Parts of the map, each with a lock of its own. A power of two.
 const SHARDS: usize = 64;
@@ -43,16 +46,16 @@ type Shard = RwLock<HashMap<Topic, Arc<Channel>>>;
 pub struct Hub {
     shards: Box<[Shard]>,
     hasher: RandomState,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        let shards = std::iter::repeat_with(Shard::default).take(SHARDS).collect();
-        Self { shards, hasher: RandomState::new() }
-    }
+    tally: Arc<Tally>,
 }
 
 impl Hub {
+    /// No channels yet; what they deliver is counted in `tally`.
+    pub fn new(tally: Arc<Tally>) -> Self {
+        let shards = std::iter::repeat_with(Shard::default).take(SHARDS).collect();
+        Self { shards, hasher: RandomState::new(), tally }
+    }
+
     /// Subscribes a socket. `greeting` is what it gets first: no event overtakes it, and none that is published from
     /// now on is missed. A socket that is subscribed already is left as it is.
     pub fn subscribe(&self, topic: &Topic, socket: &Arc<Socket>, greeting: &[Frame]) {
@@ -64,7 +67,8 @@ impl Hub {
         }
         drop(channels);
         let mut channels = shard.write();
-        channels.entry(topic.clone()).or_default().seat(socket, greeting);
+        let new = || Arc::new(Channel::new(Arc::clone(&self.tally)));
+        channels.entry(topic.clone()).or_insert_with(new).seat(socket, greeting);
     }
 
     /// Takes a socket out of a channel. The channel goes with its last subscriber.

@@ -15,7 +15,10 @@ use super::{
     pulse::{self, Pulse, Verdict},
     transport::Transport,
 };
-use crate::protocol::{Close, Frame, SocketId};
+use crate::{
+    protocol::{Close, Frame, SocketId, event},
+    tally::Tally,
+};
 
 /// One WebSocket. Anyone may push; nobody ever waits for it. Its own task alone reads from it.
 #[derive(Debug)]
@@ -25,6 +28,7 @@ pub struct Socket {
     out: Mutex<Outbound>,
     options: SocketOptions,
     pulse: Pulse,
+    tally: Arc<Tally>,
 }
 
 /// What differs from one app's sockets to another's.
@@ -43,12 +47,15 @@ struct Outbound {
     backlog: Option<Box<Backlog>>,
     /// The last frame has been pushed; whatever comes now comes too late.
     is_closed: bool,
+    /// The code with which the connection was closed, by either side.
+    close_code: Option<u16>,
 }
 
 impl Socket {
     /// Takes over a connection whose handshake is done.
-    pub fn new(id: SocketId, transport: Transport, options: SocketOptions) -> Arc<Self> {
-        Arc::new(Self { id, transport, out: Mutex::default(), options, pulse: Pulse::new(pulse::now()) })
+    pub fn new(id: SocketId, transport: Transport, options: SocketOptions, tally: Arc<Tally>) -> Arc<Self> {
+        let (out, pulse) = (Mutex::default(), Pulse::new(pulse::now()));
+        Arc::new(Self { id, transport, out, options, pulse, tally })
     }
 
     /// The id under which clients know it.
@@ -59,10 +66,11 @@ impl Socket {
     /// Sends a frame, now if the peer keeps up, else as soon as it reads again. Who falls behind by more than the
     /// bound is cut off.
     pub fn push(self: &Arc<Self>, frame: &Frame) {
+        self.tally.sent.one();
         self.push_run(frame.bytes());
     }
 
-    /// Sends a run of whole frames.
+    /// Sends a run of whole frames, which the caller counts.
     pub(super) fn push_run(self: &Arc<Self>, run: &Bytes) {
         let mut out = self.out.lock();
         if !out.is_closed {
@@ -73,13 +81,28 @@ impl Socket {
     /// Says goodbye and sends nothing more. The task that reads ends when the peer hangs up, or when the sweep finds
     /// that it does not.
     pub fn close(self: &Arc<Self>, close: &Close) {
-        self.finish(&Frame::goodbye(close));
+        if self.finish(&Frame::goodbye(close), Some(close.code)) {
+            self.tally.errors.count(Some(close.code));
+        }
     }
 
-    /// Sends the last frame of the connection.
-    pub fn finish(self: &Arc<Self>, last: &Frame) {
+    /// Answers the peer's own goodbye.
+    pub fn echo_close(self: &Arc<Self>, code: Option<u16>) {
+        self.finish(&Frame::close_echo(code), code);
+    }
+
+    /// Tells the peer of an error that does not end the connection.
+    pub fn complain(self: &Arc<Self>, code: Option<u16>, message: &str) {
+        self.tally.errors.count(code);
+        self.push(&event::error(code, message));
+    }
+
+    /// Sends the last frame of the connection; false if that has been sent before.
+    fn finish(self: &Arc<Self>, last: &Frame, code: Option<u16>) -> bool {
         let mut out = self.out.lock();
-        if !out.is_closed {
+        let is_first = !out.is_closed;
+        if is_first {
+            out.close_code = code;
             self.pulse.closing(pulse::now());
             self.write(&mut out, last.bytes());
             out.is_closed = true;
@@ -87,6 +110,17 @@ impl Socket {
                 self.finish_sending(&mut out);
             }
         }
+        is_first
+    }
+
+    /// The code with which the connection was closed, if it was.
+    pub fn close_code(&self) -> Option<u16> {
+        self.out.lock().close_code
+    }
+
+    /// Bytes that wait for the peer to read.
+    pub fn backlog_bytes(&self) -> usize {
+        self.out.lock().backlog.as_ref().map_or(0, |backlog| backlog.bytes())
     }
 
     /// Tells the peer that nothing more comes, now or when it makes room for that.
@@ -142,6 +176,9 @@ impl Socket {
             backlog.cut(&Frame::goodbye(&Close::OVER_CAPACITY));
         }
         out.is_closed = true;
+        out.close_code = Some(Close::OVER_CAPACITY.code);
+        self.tally.errors.count(out.close_code);
+        self.tally.cut.one();
         self.pulse.closing(pulse::now());
     }
 

@@ -33,7 +33,7 @@ async fn connect(serial: u64, max_backlog: u32) -> (Arc<Socket>, TcpStream) {
     server.writable().await.unwrap();
     let options = SocketOptions { max_backlog, activity_timeout_seconds: 60 };
     let id = SocketId::new(NodeId::from_random(1 << 11), serial);
-    (Socket::new(id, Transport::plain(server), options), client.unwrap())
+    (Socket::new(id, Transport::plain(server), options, Arc::default()), client.unwrap())
 }
 
 fn publish(hub: &Hub, topic: &Topic, frame: &Frame, except: Option<SocketId>) {
@@ -74,7 +74,7 @@ fn frame_length(bytes: &[u8]) -> Option<usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn all_subscribers_get_all_events_in_the_same_order_whoever_publishes() {
     const EVENTS: usize = 2_000;
-    let (hub, topic) = (Arc::new(Hub::default()), topic("room"));
+    let (hub, topic) = (Arc::new(Hub::new(Arc::default())), topic("room"));
     let mut clients = Vec::new();
     for serial in 0..50 {
         let (socket, client) = connect(serial, 16 << 20).await;
@@ -105,7 +105,7 @@ async fn all_subscribers_get_all_events_in_the_same_order_whoever_publishes() {
 
 #[tokio::test]
 async fn one_who_is_excepted_gets_all_but_that() {
-    let (hub, topic) = (Hub::default(), topic("room"));
+    let (hub, topic) = (Hub::new(Arc::default()), topic("room"));
     let (alice, mut alice_client) = connect(1, 1 << 20).await;
     let (bob, mut bob_client) = connect(2, 1 << 20).await;
     hub.subscribe(&topic, &alice, &[]);
@@ -121,7 +121,7 @@ async fn one_who_is_excepted_gets_all_but_that() {
 
 #[tokio::test]
 async fn what_was_published_before_somebody_came_is_not_for_them() {
-    let (hub, topic) = (Hub::default(), topic("room"));
+    let (hub, topic) = (Hub::new(Arc::default()), topic("room"));
     let (alice, mut alice_client) = connect(1, 1 << 20).await;
     let (bob, mut bob_client) = connect(2, 1 << 20).await;
     hub.subscribe(&topic, &alice, &[]);
@@ -135,7 +135,7 @@ async fn what_was_published_before_somebody_came_is_not_for_them() {
 
 #[tokio::test]
 async fn one_who_left_gets_nothing_more_and_the_last_one_takes_the_channel_along() {
-    let (hub, topic) = (Hub::default(), topic("room"));
+    let (hub, topic) = (Hub::new(Arc::default()), topic("room"));
     let (alice, mut alice_client) = connect(1, 1 << 20).await;
     hub.subscribe(&topic, &alice, &[]);
     // To subscribe again changes nothing.
@@ -151,7 +151,7 @@ async fn one_who_left_gets_nothing_more_and_the_last_one_takes_the_channel_along
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_who_does_not_read_is_told_so_and_nobody_waits_for_it() {
     const EVENTS: usize = 2_000;
-    let (hub, topic) = (Hub::default(), topic("room"));
+    let (hub, topic) = (Hub::new(Arc::default()), topic("room"));
     let (slow, mut slow_client) = connect(1, 256 * 1024).await;
     let (fast, mut fast_client) = connect(2, 64 << 20).await;
     hub.subscribe(&topic, &slow, &[]);
@@ -177,7 +177,7 @@ async fn one_who_does_not_read_is_told_so_and_nobody_waits_for_it() {
 
 #[tokio::test]
 async fn a_full_channel_makes_publishers_wait_until_it_is_flushed() {
-    let (hub, topic) = (Hub::default(), topic("room"));
+    let (hub, topic) = (Hub::new(Arc::default()), topic("room"));
     let (alice, mut alice_client) = connect(1, 64 << 20).await;
     hub.subscribe(&topic, &alice, &[]);
     let frame = numbered(&topic, 1, 60_000);

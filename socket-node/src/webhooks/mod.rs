@@ -19,7 +19,10 @@ use std::{sync::Arc, time::Duration};
 
 use app_manager::{app::App, webhook::EventKind};
 use tokio::sync::{Notify, mpsc, oneshot};
-use webhook_worker::{event::WebhookEvent, worker::Lanes};
+use webhook_worker::{
+    event::WebhookEvent,
+    worker::{Lanes, Snapshot},
+};
 
 use crate::{hub::Topic, protocol::ChannelName};
 use flaps::{Departure, Flaps};
@@ -133,6 +136,11 @@ impl Webhooks {
         if Self::are_wanted(app, Edge::of(user_id).departure, &topic.channel) {
             self.tell(app, departure_event(topic, user_id));
         }
+    }
+
+    /// What has become of the jobs so far.
+    pub fn deliveries(&self) -> Snapshot {
+        self.shared.lanes.snapshot()
     }
 
     /// Hands everything to the lanes, held departures too, and waits until it is delivered, as long as the patience

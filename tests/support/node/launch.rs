@@ -107,10 +107,24 @@ impl Launch {
                 log()
             );
         };
+        let metrics = self.arguments.iter().any(|argument| argument == "--metrics-enabled").then(|| {
+            let line = output.recv_timeout(DEADLINE).expect("a second line");
+            let address = line.strip_prefix("metrics on ").and_then(|address| address.parse().ok());
+            address.unwrap_or_else(|| panic!("no address in the second line {line:?}"))
+        });
         let address = greeting.rsplit(' ').next().and_then(|address| address.parse().ok());
         let Some(address) = address else { panic!("no address in the first line {greeting:?}") };
         let Self { credentials, home, .. } = self;
-        Node { address, credentials, greeting, process, output: Mutex::new(output), home, stopped: false }
+        Node {
+            address,
+            metrics,
+            credentials,
+            greeting,
+            process,
+            output: Mutex::new(output),
+            home,
+            stopped: false,
+        }
     }
 
     /// Runs it to its end: for settings with which it does not listen at all.
@@ -160,14 +174,14 @@ pub(crate) struct Ending {
     pub(crate) stderr: String,
 }
 
-/// The first line, then nothing until the end. A thread of its own, so that waiting for either has a deadline and a
+/// The first two lines, then nothing until the end. A thread of its own, so that waiting for either has a deadline and a
 /// node that says more than it should is never blocked by a full pipe.
 fn lines_of(stdout: ChildStdout) -> Receiver<String> {
-    let (sender, receiver) = mpsc::sync_channel(1);
+    let (sender, receiver) = mpsc::sync_channel(2);
     thread::spawn(move || {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        if let Some(first) = lines.next() {
-            let _received = sender.send(first);
+        for line in lines.by_ref().take(2) {
+            let _received = sender.try_send(line);
         }
         lines.for_each(drop);
     });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
-use super::{Edge, Shard};
+use super::{Edge, Kinds, Shard};
 use crate::{hub::Topic, protocol::event::Member};
 
 /// Up to so many subscribers every change of their count is told; above, only every few seconds.
@@ -73,6 +73,7 @@ pub struct Place<'a> {
     shard: MutexGuard<'a, Shard>,
     topic: &'a Topic,
     reminders: &'a Mutex<Vec<Reminder>>,
+    kinds: &'a Kinds,
 }
 
 impl<'a> Place<'a> {
@@ -80,15 +81,20 @@ impl<'a> Place<'a> {
         shard: MutexGuard<'a, Shard>,
         topic: &'a Topic,
         reminders: &'a Mutex<Vec<Reminder>>,
+        kinds: &'a Kinds,
     ) -> Self {
-        Self { shard, topic, reminders }
+        Self { shard, topic, reminders, kinds }
     }
 
     /// A subscriber comes.
     pub fn join(&mut self) -> Edge {
         let state = self.entry();
         state.subscriptions += 1;
-        if state.subscriptions == 1 { Edge::First } else { Edge::None }
+        if state.subscriptions > 1 {
+            return Edge::None;
+        }
+        self.kinds.occupied(&self.topic.channel);
+        Edge::First
     }
 
     /// A subscriber leaves that had come before.
@@ -100,6 +106,7 @@ impl<'a> Place<'a> {
             return Edge::None;
         }
         channels.remove(&self.topic.channel);
+        self.kinds.vacated(&self.topic.channel);
         if channels.is_empty() {
             self.shard.remove(&self.topic.app);
         }

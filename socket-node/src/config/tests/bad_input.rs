@@ -44,7 +44,10 @@ const FLAGS: &[(&str, &str)] = &[
     ("--cache-driver redis", "--cache-driver: 'redis' is not available in this version; use 'local'"),
     ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),
     ("--app-manager dynamodb", "--app-manager: must be array, not 'dynamodb'"),
-    ("--metrics-enabled", "--metrics-enabled: metrics are not available in this version"),
+    (
+        "--metrics-enabled --port 77 --metrics-port 77",
+        "--metrics-port: must be another port than the server's",
+    ),
     ("--log-level loud", "--log-level: must be trace or debug or info or warn or error, not 'loud'"),
     ("--log-format xml", "--log-format: must be text or json, not 'xml'"),
     (

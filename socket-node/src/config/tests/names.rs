@@ -7,7 +7,7 @@ use app_manager::app::settings::{APP_SETTINGS, Kind, Setting};
 /// A value that differs from the default, as text; `None` where a name cannot be tried on its own.
 fn other_value(setting: &Setting) -> Option<&'static str> {
     match (setting.key, setting.kind) {
-        ("check_config" | "version" | "help" | "env_file" | "config_file" | "metrics_enabled", _) => None,
+        ("check_config" | "version" | "help" | "env_file" | "config_file", _) => None,
         // Neither goes without the other.
         ("tls_cert" | "tls_key", _) => None,
         ("app_id", _) => Some("1"),

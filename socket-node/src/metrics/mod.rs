@@ -1,0 +1,57 @@
+//! What is counted and what can be looked up, as a page for Prometheus. Here alone things have the names of metrics.
+//!
+//! The page is made when it is asked for: there is nothing to keep up to date meanwhile, and who does not ask pays
+//! for nothing. Labels have few values, all of them known at the start; a channel's name is never one.
+//!
+//! Suggested reading order: [`page`], which metrics there are; [`server`], how they are asked for; [`process`], what
+//! the kernel says of us.
+
+mod page;
+mod process;
+mod server;
+
+use std::sync::Arc;
+
+use prometheus_client::{encoding::text, registry::Registry};
+
+use crate::{channels::Channels, connection::Sockets, tally::Tally, webhooks::Webhooks};
+
+pub use server::serve;
+
+/// What every metric's name begins with.
+const PREFIX: &str = "socket_rush";
+
+/// Everything that the page is made of. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+}
+
+/// Where the figures come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// What was counted as it happened.
+    pub tally: Arc<Tally>,
+    /// Which channels are occupied.
+    pub channels: Channels,
+    /// Which sockets are behind.
+    pub sockets: Sockets,
+    /// What became of webhooks.
+    pub webhooks: Webhooks,
+}
+
+impl Metrics {
+    /// Metrics of these figures.
+    pub fn new(sources: Sources) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(sources));
+        Self { registry: Arc::new(registry) }
+    }
+
+    /// The page, in the text format of OpenMetrics.
+    fn page(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a String takes everything");
+        page
+    }
+}

@@ -1,0 +1,156 @@
+//! Which metrics there are.
+
+use std::fmt;
+
+use app_manager::app::AppId;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+};
+
+use super::{Sources, process};
+use crate::{
+    log,
+    tally::{AppTally, Durations},
+};
+
+/// Stands for the apps that are not counted apart.
+const OTHER_APPS: &str = "other";
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(&mut encoder);
+        self.connections(&mut page)?;
+        self.messages(&mut page)?;
+        self.requests(&mut page)?;
+        self.slow_readers(&mut page)?;
+        self.webhooks(&mut page)?;
+        page.counter("panics", "Tasks that ended by a fault of the server", log::panics())?;
+        match process::resident_bytes() {
+            Some(bytes) => {
+                page.gauge("process_resident_memory_bytes", "Memory that the process occupies", bytes)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sources {
+    fn connections(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let by_app = |read: fn(&AppTally) -> u64| {
+            let apps = self.tally.apps.all();
+            apps.map(move |(app, tally)| ([("app_id", app.map_or(OTHER_APPS, AppId::as_str))], read(tally)))
+        };
+        let (begun, ended) = ("Connections that began, by app", "Connections that ended, by app");
+        page.counters("connections", begun, by_app(|app| app.connections.total()))?;
+        page.counters("disconnections", ended, by_app(|app| app.disconnections.total()))?;
+        page.gauges("active_connections", "Connections of this moment, by app", by_app(AppTally::active))?;
+        let channels = self.channels.kinds().all().flat_map(|(kind, [without, with])| {
+            [("false", without), ("true", with)]
+                .map(|(cache, count)| ([("kind", kind.name()), ("cache", cache)], count as u64))
+        });
+        page.gauges("channels", "Occupied channels, by kind and by whether they have a cache", channels)
+    }
+
+    fn messages(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let tally = &self.tally;
+        let (received, sent) = ("Messages read from clients", "Messages written or queued for clients");
+        page.counter("ws_messages_received", received, tally.received.total())?;
+        page.counter("ws_messages_sent", sent, tally.sent.total())?;
+        let events = tally.apps.all().flat_map(|(app, tally)| {
+            let app = app.map_or(OTHER_APPS, AppId::as_str);
+            [("api", &tally.api_events), ("client", &tally.client_events)]
+                .map(|(kind, count)| ([("app_id", app), ("type", kind)], count.total()))
+        });
+        page.counters("events", "Events published, once a channel, by app and by who sent them", events)?;
+        let errors: Vec<_> = tally.errors.all().collect();
+        let errors = errors.iter().map(|(code, count)| ([("code", code.as_str())], *count));
+        page.counters("errors", "Errors that clients were told and connections closed, by code", errors)?;
+        let help = "From an event's coming to the end of the sweep that delivered it";
+        page.histogram("fan_out_duration_seconds", help, &tally.fan_out_times)
+    }
+
+    fn requests(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let requests = self.tally.requests.all().map(|(endpoint, outcome, count)| {
+            ([("endpoint", endpoint.name()), ("status", outcome.status())], count)
+        });
+        page.counters("api_messages", "Requests of the HTTP API, by endpoint and class of status", requests)?;
+        let help = "How long answers of the HTTP API took";
+        page.histogram("api_message_duration_seconds", help, &self.tally.request_times)?;
+        let help = "From an API request's event being accepted to its being written or queued";
+        page.histogram("publish_duration_seconds", help, &self.tally.publish_times)
+    }
+
+    fn slow_readers(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let behind = self.sockets.behind();
+        let (sockets, bytes) =
+            ("Connections that read more slowly than events come", "Bytes that wait for them");
+        page.gauge("sockets_behind", sockets, behind.sockets as u64)?;
+        page.gauge("backlog_bytes", bytes, behind.bytes as u64)?;
+        page.counter(
+            "slow_consumers_cut",
+            "Connections cut off because they read too slowly",
+            self.tally.cut.total(),
+        )
+    }
+
+    fn webhooks(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let jobs = self.webhooks.deliveries();
+        page.counter("webhook_attempts", "Attempts to deliver a webhook that ended", jobs.attempts)?;
+        page.counter("webhooks_delivered", "Webhooks that an endpoint took", jobs.delivered)?;
+        page.counter("webhook_retries", "Failed attempts after which another was planned", jobs.retried)?;
+        page.counter("webhooks_dead", "Webhooks that were given up", jobs.dead)?;
+        page.gauge("webhooks_queued", "Webhooks that are not delivered yet", jobs.queued)?;
+        page.gauge("webhook_endpoints", "Endpoints that have a lane", jobs.endpoints as u64)?;
+        let lost = self.webhooks.lost();
+        page.counter("webhook_events_dropped", "Events for webhooks that were lost to full queues", lost)
+    }
+}
+
+/// The page as it is written.
+struct Page<'a, 'b>(&'a mut DescriptorEncoder<'b>);
+
+impl Page<'_, '_> {
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+
+    fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([(&'l str, &'l str); N], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
+    }
+
+    fn gauges<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl Iterator<Item = ([(&'l str, &'l str); N], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, durations: &Durations) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        let now = durations.distribution();
+        metric.encode_histogram::<NoLabelSet>(now.seconds, now.count(), &now.buckets, None)
+    }
+}
