@@ -16,17 +16,27 @@ use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+/// Reads from the kernel in a row that bring nothing to read. A peer that sends empty records must not hold a thread.
+const MAX_EMPTY_RECORDS: usize = 16;
+
 /// A connection to read from and write to. Neither ever waits.
-pub struct Transport {
+pub struct Transport(Kind);
+
+/// A plain connection pays nothing for the possibility of the other kind.
+enum Kind {
+    Plain(TcpStream),
+    Encrypted(Box<Encrypted>),
+}
+
+struct Encrypted {
     stream: TcpStream,
-    /// None for a plain connection, which pays one pointer for the possibility.
-    tls: Option<Box<Mutex<ServerConnection>>>,
+    session: Mutex<ServerConnection>,
 }
 
 impl Transport {
     /// A connection without TLS.
     pub const fn plain(stream: TcpStream) -> Self {
-        Self { stream, tls: None }
+        Self(Kind::Plain(stream))
     }
 
     /// A connection whose TLS handshake is done, and what the session has decrypted already: the stream would never
@@ -35,56 +45,67 @@ impl Transport {
         let mut decrypted = Vec::new();
         // It ends with an error, as long as the peer has not closed: there is no more for now. What came before is kept.
         let _ = session.reader().read_to_end(&mut decrypted);
-        (Self { stream, tls: Some(Box::new(Mutex::new(session))) }, decrypted.into())
+        (
+            Self(Kind::Encrypted(Box::new(Encrypted { stream, session: Mutex::new(session) }))),
+            decrypted.into(),
+        )
+    }
+
+    const fn stream(&self) -> &TcpStream {
+        match &self.0 {
+            Kind::Plain(stream) => stream,
+            Kind::Encrypted(encrypted) => &encrypted.stream,
+        }
     }
 
     /// Resolves when it may be that there is something to read.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(cx)
+        self.stream().poll_read_ready(cx)
     }
 
     /// Reads what is there; nothing at all is the end.
     pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.tls {
-            None => self.stream.try_read(buffer),
-            Some(session) => decrypt(&mut session.lock(), &self.stream, buffer),
+        match &self.0 {
+            Kind::Plain(stream) => stream.try_read(buffer),
+            Kind::Encrypted(encrypted) => encrypted.decrypt(buffer),
         }
     }
 
     /// Resolves when it may be that something can be written.
     pub(super) async fn writable(&self) -> io::Result<()> {
-        self.stream.writable().await
+        self.stream().writable().await
     }
 
     /// Takes as many of the bytes as can be sent now, and up to 64 KiB more where there is a session; see
     /// [`is_flushed`](Self::is_flushed).
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.tls {
-            None => self.stream.try_write(bytes),
-            Some(session) => encrypt(&mut session.lock(), &self.stream, &[IoSlice::new(bytes)]),
+        match &self.0 {
+            Kind::Plain(stream) => stream.try_write(bytes),
+            Kind::Encrypted(encrypted) => encrypted.encrypt(&[IoSlice::new(bytes)]),
         }
     }
 
     /// The same for bytes in several pieces.
     pub(super) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &self.tls {
-            None => self.stream.try_write_vectored(slices),
-            Some(session) => encrypt(&mut session.lock(), &self.stream, slices),
+        match &self.0 {
+            Kind::Plain(stream) => stream.try_write_vectored(slices),
+            Kind::Encrypted(encrypted) => encrypted.encrypt(slices),
         }
     }
 
     /// Whether everything that was taken is with the kernel. If not, write again when that is possible, be it nothing.
     pub(super) fn is_flushed(&self) -> bool {
-        self.tls.as_ref().is_none_or(|session| !session.lock().wants_write())
+        match &self.0 {
+            Kind::Plain(_) => true,
+            Kind::Encrypted(encrypted) => !encrypted.session.lock().wants_write(),
+        }
     }
 
     /// Says that nothing more will be sent, so that the peer can tell this from a connection that was cut. Must be
     /// repeated when it would have had to wait; that does no harm.
     pub(super) fn finish(&self) -> io::Result<()> {
-        if let Some(session) = &self.tls {
-            let mut session = session.lock();
-            session.send_close_notify();
-            flush(&mut session, &self.stream)?;
+        if let Kind::Encrypted(encrypted) = &self.0 {
+            encrypted.close_notify()?;
         }
         self.shutdown(Shutdown::Write);
         Ok(())
@@ -93,40 +114,56 @@ impl Transport {
     /// Ends the stream itself.
     pub(super) fn shutdown(&self, how: Shutdown) {
         // It fails only when the peer was faster.
-        let _ = SockRef::from(&self.stream).shutdown(how);
+        let _ = SockRef::from(self.stream()).shutdown(how);
     }
 }
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport")
-            .field("stream", &self.stream)
-            .field("is_encrypted", &self.tls.is_some())
+            .field("stream", self.stream())
+            .field("is_encrypted", &matches!(self.0, Kind::Encrypted(_)))
             .finish()
     }
 }
 
-/// Reads records until one of them carries something for us.
-fn decrypt(session: &mut ServerConnection, stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match session.reader().read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // Many clients hang up without a word. What they said was whole frames or it counts for nothing.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-            read => return read,
+impl Encrypted {
+    /// Reads records until one of them carries something for us.
+    fn decrypt(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut session = self.session.lock();
+        for _ in 0..MAX_EMPTY_RECORDS {
+            match session.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Many clients hang up without a word. What they said was whole frames or it counts for nothing.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                read => return read,
+            }
+            session.read_tls(&mut Kernel(&self.stream))?;
+            let taken = session.process_new_packets();
+            // New keys or an alert; if they cannot go now, they go before the next bytes.
+            let _ = flush(&mut session, &self.stream);
+            taken.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
-        session.read_tls(&mut Kernel(stream))?;
-        session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        // The stream still counts as ready, so the next try follows as soon as other tasks had their turn.
+        Err(io::ErrorKind::WouldBlock.into())
     }
-}
 
-/// Encrypts as much as the session holds at one time, once the kernel has what was encrypted before.
-fn encrypt(session: &mut ServerConnection, stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    flush(session, stream)?;
-    let taken = session.writer().write_vectored(slices)?;
-    match flush(session, stream) {
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        _ => Ok(taken),
+    /// Encrypts as much as the session holds at one time, once the kernel has what was encrypted before.
+    fn encrypt(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut session = self.session.lock();
+        flush(&mut session, &self.stream)?;
+        let taken = session.writer().write_vectored(slices)?;
+        match flush(&mut session, &self.stream) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(taken),
+        }
+    }
+
+    /// Says that nothing more will come, once the kernel has what was encrypted before.
+    fn close_notify(&self) -> io::Result<()> {
+        let mut session = self.session.lock();
+        session.send_close_notify();
+        flush(&mut session, &self.stream)
     }
 }
 
