@@ -68,8 +68,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             schedule: Schedule::default(),
-            jobs: 12_500,
-            jobs_per_endpoint: 2_500,
+            jobs: 50_000,
+            jobs_per_endpoint: 12_500,
             requests: 512,
             probes: 128,
             requests_per_endpoint: 8,

@@ -18,7 +18,10 @@ mod windows;
 use std::{sync::Arc, time::Duration};
 
 use app_manager::{app::App, webhook::EventKind};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
 use webhook_worker::{
     event::WebhookEvent,
     worker::{Lanes, Snapshot},
@@ -53,6 +56,8 @@ struct Shared {
 enum Report {
     /// Something happened that at least one target of the app wants to hear of.
     Event(Arc<App>, WebhookEvent),
+    /// What comes from now on is to be offered to the lanes again and again if they have no room.
+    Ending,
     /// Everything before this is to be handed to the lanes now; the answer says that it was.
     Flush(oneshot::Sender<()>),
 }
@@ -146,13 +151,20 @@ impl Webhooks {
     /// Hands everything to the lanes, held departures too, and waits until it is delivered, as long as the patience
     /// lasts. Gives the number of jobs that were not.
     pub async fn drain(&self, patience: Duration) -> u64 {
-        self.shared.flaps.settle_all(|departure| self.tell_departure(&departure));
+        let deadline = Instant::now() + patience;
+        // An error would say that time is over; the lanes say what that costs.
+        let _ = timeout_at(deadline, self.hand_everything_over()).await;
+        self.shared.lanes.drain(deadline.saturating_duration_since(Instant::now())).await
+    }
+
+    async fn hand_everything_over(&self) {
         let (flushed, is_flushed) = oneshot::channel();
-        if self.shared.reports.send(Report::Flush(flushed)).await.is_ok() {
-            // An error would say that the gatherer is gone, and everything with it.
-            let _ = is_flushed.await;
-        }
-        self.shared.lanes.drain(patience).await
+        let reports = &self.shared.reports;
+        // An error would say that the gatherer is gone, and everything with it.
+        let _ = reports.send(Report::Ending).await;
+        self.shared.flaps.settle_all(|departure| self.tell_departure(&departure));
+        let _ = reports.send(Report::Flush(flushed)).await;
+        let _ = is_flushed.await;
     }
 }
 

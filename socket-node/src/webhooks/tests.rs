@@ -58,11 +58,15 @@ impl Desk {
     }
 }
 
-/// Lanes to nowhere.
+/// Lanes to nowhere: no app is known, so that every job is dead at once.
 fn lanes() -> Lanes {
+    lanes_within(Limits::default())
+}
+
+fn lanes_within(limits: Limits) -> Lanes {
     let settings = DeliverySettings::new(AddressPolicy::PublicAndPrivate);
     let apps = Apps::new(ArrayStore::new([]).expect("no two of them are alike"));
-    Lanes::new(Deliverer::new(settings), apps, Limits::default())
+    Lanes::new(Deliverer::new(settings), apps, limits)
 }
 
 /// An app whose only target wants these kinds; none means all.
@@ -162,8 +166,42 @@ async fn the_end_waits_neither_for_departures_nor_for_windows() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(work);
     webhooks.departed(&app_that_wants(&[]), &topic("a"), None);
-    // Nobody knows the app, so that its job is dead at once, and not given up by the drain.
     let given_up = timeout(2 * SECOND, webhooks.drain(SECOND)).await.expect("it holds nothing back");
     assert_eq!(given_up, 0);
     assert_eq!(webhooks.shared.lanes.snapshot().dead, 1);
+}
+
+#[tokio::test]
+async fn at_the_end_more_may_leave_than_the_lanes_have_room_for() {
+    let (webhooks, work) = Webhooks::new(lanes_within(Limits {
+        jobs: 40,
+        jobs_per_endpoint: 5,
+        probe_rest: Duration::ZERO,
+        ..Limits::default()
+    }));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(work);
+    let app = app_that_wants(&[]);
+    for number in 0..500 {
+        webhooks.departed(&app, &topic(&format!("room-{number}")), None);
+    }
+    assert_eq!(webhooks.drain(30 * SECOND).await, 0);
+    assert_eq!((webhooks.shared.lanes.snapshot().dead, webhooks.lost()), (500, 0));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_does_not_hold_up_the_end() {
+    let limits = Limits { jobs: 0, ..Limits::default() };
+    let (webhooks, work) = Webhooks::new(lanes_within(limits));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(work);
+    webhooks.departed(&app_that_wants(&[]), &topic("a"), None);
+    timeout(2 * SECOND, webhooks.drain(SECOND / 10)).await.expect("no later than was said");
+    timeout(SECOND, async {
+        while webhooks.lost() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("what could not be offered is counted");
 }
