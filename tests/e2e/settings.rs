@@ -35,7 +35,7 @@ fn server_set_everywhere(settings: &Value) -> [Node; 3] {
 }
 
 /// The same, for nodes that need more than these settings.
-fn server_launches(settings: &Value) -> [Launch; 3] {
+pub(super) fn server_launches(settings: &Value) -> [Launch; 3] {
     [
         Launch::new().flags(flags(settings)),
         with_environment(Launch::new(), settings),

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use app_manager::app::settings::{Problems, Values, build as build_app};
+use app_manager::{
+    app::{
+        App,
+        settings::{Problems, Values, build as build_app},
+    },
+    webhook::Endpoint,
+};
+use webhook_worker::target::{self, AddressPolicy, Target};
 
 use super::{
     apps::AppValues,
@@ -19,12 +26,8 @@ const KB: u32 = 1024;
 /// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
     let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
-    let silent = apps.iter().filter(|app| !app.webhooks.enabled && !app.webhooks.targets.is_empty());
-    let notices = silent
-        .map(|app| {
-            format!("app {} has webhook targets, but app_webhooks_enabled is off: none is sent", app.id)
-        })
-        .collect();
+    let policy = AddressPolicy::blocking_private(server.is_on("webhook_block_private_addresses"));
+    let notices = apps.iter().flat_map(|app| webhook_notices(app, policy)).collect();
     Config {
         listen: listen(server),
         tls: tls(server, problems),
@@ -43,6 +46,26 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         apps,
         notices,
     }
+}
+
+/// What an operator may not know about an app's webhooks: that none is sent, or that one can never be.
+fn webhook_notices(app: &App, policy: AddressPolicy) -> Vec<String> {
+    if app.webhooks.targets.is_empty() {
+        return Vec::new();
+    }
+    if !app.webhooks.enabled {
+        return vec![format!(
+            "app {} has webhook targets, but app_webhooks_enabled is off: none is sent",
+            app.id
+        )];
+    }
+    let urls = app.webhooks.targets.iter().map(|target| match &target.endpoint {
+        Endpoint::Url(url) => url,
+    });
+    let refused = urls.filter_map(|url| Some((target::authority(url), Target::parse(url, policy).err()?)));
+    refused
+        .map(|(host, error)| format!("app {}: no webhook is ever sent to {host}: {error}", app.id))
+        .collect()
 }
 
 fn text(server: &Values, key: &str) -> String {

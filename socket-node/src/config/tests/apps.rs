@@ -135,6 +135,20 @@ fn targets_of_an_app_whose_webhooks_are_off_are_pointed_out() {
 }
 
 #[test]
+fn a_target_that_may_never_be_called_is_pointed_out() {
+    let notices = |flags: &str| {
+        let enabled = "--app-webhook-enabled --app-webhook-url";
+        one_app().args(&format!("{enabled} {flags}")).config().notices
+    };
+    let [notice] = notices("http://10.0.0.1:9/token --webhook-block-private-addresses").try_into().unwrap();
+    assert!(notice.starts_with("app 1: no webhook is ever sent to 10.0.0.1:9: "), "{notice}");
+    assert!(!notice.contains("token"), "{notice}");
+    assert_eq!(notices("http://10.0.0.1:9/token"), [""; 0]);
+    assert_eq!(notices("http://169.254.169.254/").len(), 1, "link-local addresses are never called");
+    assert_eq!(notices("http://example.com/ --webhook-block-private-addresses"), [""; 0]);
+}
+
+#[test]
 fn origins_are_kept_as_browsers_send_them() {
     let operator =
         one_app().args("--app-allowed-origins HTTPS://Example.com:443/,*.example.com,http://[::1]:3000");
