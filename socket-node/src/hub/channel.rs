@@ -276,14 +276,12 @@ impl Batch {
         let gets_all = seat.since <= self.first
             && !(self.has_exceptions && self.entries.iter().any(|entry| entry.except == Some(id)));
         if gets_all {
-            seat.socket.push_run(&self.joined);
-            return self.entries.len() as u64;
+            return if seat.socket.push_run(&self.joined) { self.entries.len() as u64 } else { 0 };
         }
         let mut sent = 0;
         for (number, entry) in (self.first..).zip(&self.entries) {
             if number >= seat.since && entry.except != Some(id) {
-                seat.socket.push_run(entry.frame.bytes());
-                sent += 1;
+                sent += u64::from(seat.socket.push_run(entry.frame.bytes()));
             }
         }
         sent

@@ -66,16 +66,19 @@ impl Socket {
     /// Sends a frame, now if the peer keeps up, else as soon as it reads again. Who falls behind by more than the
     /// bound is cut off.
     pub fn push(self: &Arc<Self>, frame: &Frame) {
-        self.tally.sent.one();
-        self.push_run(frame.bytes());
+        if self.push_run(frame.bytes()) {
+            self.tally.sent.one();
+        }
     }
 
-    /// Sends a run of whole frames, which the caller counts.
-    pub(super) fn push_run(self: &Arc<Self>, run: &Bytes) {
+    /// Sends a run of whole frames, which the caller counts if it was written or queued: to a connection that is
+    /// closed, or that this run has closed because it could not take it, nothing is sent.
+    pub(super) fn push_run(self: &Arc<Self>, run: &Bytes) -> bool {
         let mut out = self.out.lock();
         if !out.is_closed {
             self.write(&mut out, run);
         }
+        !out.is_closed
     }
 
     /// Says goodbye and sends nothing more. The task that reads ends when the peer hangs up, or when the sweep finds

@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use super::{Hub, Socket, SocketOptions, Topic, Transport};
-use crate::protocol::{ChannelName, Close, Event, Frame, NodeId, SocketId, event};
+use crate::{
+    protocol::{ChannelName, Close, Event, Frame, NodeId, SocketId, event},
+    tally::Tally,
+};
 
 /// How long anything may take that is bound to happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -196,4 +199,22 @@ async fn a_full_channel_makes_publishers_wait_until_it_is_flushed() {
     timeout(DEADLINE, waiting).await.expect("room in time").unwrap();
     read_numbers(&mut alice_client, 2).await;
     assert!(hub.enqueue(&topic, &frame, None).is_ok());
+}
+
+#[tokio::test]
+async fn what_comes_too_late_for_a_connection_is_not_counted_as_sent() {
+    let tally = Arc::<Tally>::default();
+    let (hub, topic) = (Hub::new(Arc::clone(&tally)), topic("room"));
+    let ((alice, _alice_client), (bob, _bob_client)) = (connect(1, 1024).await, connect(2, 1024).await);
+    for socket in [&alice, &bob] {
+        hub.subscribe(&topic, socket, &[]);
+    }
+    publish(&hub, &topic, &numbered(&topic, 0, 0), None);
+    assert_eq!(tally.sent.total(), 2);
+    publish(&hub, &topic, &numbered(&topic, 1, 0), Some(alice.id()));
+    assert_eq!(tally.sent.total(), 3, "the one who must not get it");
+    bob.echo_close(None);
+    publish(&hub, &topic, &numbered(&topic, 2, 0), None);
+    publish(&hub, &topic, &numbered(&topic, 3, 0), Some(alice.id()));
+    assert_eq!(tally.sent.total(), 4, "bob has gone");
 }
