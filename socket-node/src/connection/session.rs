@@ -24,7 +24,7 @@ const READ_BUFFER: usize = 64 * 1024;
 /// can make the node remember.
 pub(super) const MAX_SUBSCRIPTIONS: usize = 10_000;
 
-/// What RFC 6455 calls the end of a connection without a code.
+/// What RFC 6455 calls the end of a connection without a goodbye.
 const NO_CLOSE: u16 = 1006;
 
 /// Largest message that any client may send, where the app's own limits do not ask for more.

@@ -20,6 +20,9 @@ use crate::{
     tally::Tally,
 };
 
+/// What RFC 6455 calls a goodbye without a code. Most clients that leave give none.
+const NO_CODE: u16 = 1005;
+
 /// One WebSocket. Anyone may push; nobody ever waits for it. Its own task alone reads from it.
 #[derive(Debug)]
 pub struct Socket {
@@ -91,7 +94,7 @@ impl Socket {
 
     /// Answers the peer's own goodbye.
     pub fn echo_close(self: &Arc<Self>, code: Option<u16>) {
-        self.finish(&Frame::close_echo(code), code);
+        self.finish(&Frame::close_echo(code), Some(code.unwrap_or(NO_CODE)));
     }
 
     /// Tells the peer of an error that does not end the connection.
@@ -116,7 +119,7 @@ impl Socket {
         is_first
     }
 
-    /// The code with which the connection was closed, if it was.
+    /// The code with which the connection was closed, if either side has said goodbye.
     pub fn close_code(&self) -> Option<u16> {
         self.out.lock().close_code
     }

@@ -217,4 +217,5 @@ async fn what_comes_too_late_for_a_connection_is_not_counted_as_sent() {
     publish(&hub, &topic, &numbered(&topic, 2, 0), None);
     publish(&hub, &topic, &numbered(&topic, 3, 0), Some(alice.id()));
     assert_eq!(tally.sent.total(), 4, "bob has gone");
+    assert_eq!([alice.close_code(), bob.close_code()], [None, Some(1005)]);
 }
