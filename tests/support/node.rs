@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Node {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// Where it serves metrics, if it was asked to by a flag.
+    /// Where it serves metrics, if it was asked to.
     pub(crate) metrics: Option<SocketAddr>,
     /// The app that `connect` connects to.
     pub(crate) credentials: Credentials,

@@ -107,7 +107,7 @@ impl Launch {
                 log()
             );
         };
-        let metrics = self.arguments.iter().any(|argument| argument == "--metrics-enabled").then(|| {
+        let metrics = self.asks_for_metrics().then(|| {
             let line = output.recv_timeout(DEADLINE).expect("a second line");
             let address = line.strip_prefix("metrics on ").and_then(|address| address.parse().ok());
             address.unwrap_or_else(|| panic!("no address in the second line {line:?}"))
@@ -145,6 +145,15 @@ impl Launch {
         let stderr = fs::read_to_string(self.home.path().join(LOG)).expect("the log file is ours");
         let stdout = stdout.unwrap_or_else(|| panic!("it did not end; its log:\n{stderr}"));
         Ending { code: status.code(), stdout, stderr }
+    }
+
+    /// Whether a flag, the environment or the configuration file switches metrics on. Tests that do not want them
+    /// leave the setting out.
+    fn asks_for_metrics(&self) -> bool {
+        let config = fs::read_to_string(self.home.path().join("config.json")).unwrap_or_default();
+        self.arguments.iter().any(|argument| argument.starts_with("--metrics-enabled"))
+            || self.environment.iter().any(|(name, _)| name == "METRICS_ENABLED")
+            || config.contains("metrics_enabled")
     }
 
     fn spawn(&self) -> Child {
