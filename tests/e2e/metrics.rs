@@ -1,110 +1,100 @@
-//! The page for Prometheus: off unless it is asked for, complete, and moved by what happens.
+//! The page for Prometheus: off unless it is asked for, complete, in the format that the scraper reads, and moved by what
+//! happens.
+
+mod bounds;
+mod moved;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    time::Duration,
 };
 
-use serde_json::json;
+use tokio::time::{sleep, timeout};
 
 use crate::support::{
     api::{Response, raw_request},
     node::{Launch, Node},
-    receiver::Receiver,
 };
+
+/// How long what was done may take to be on the page.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A node that serves metrics on a free port.
 fn launch() -> Launch {
     Launch::new().flags(["--metrics-enabled", "--metrics-port", "0"])
 }
 
-async fn ask(node: &Node, method: &str, path: &str) -> Response {
+/// Asks for a path with these headers.
+async fn ask(node: &Node, method: &str, path: &str, headers: &str) -> Response {
     let address = node.metrics.expect("metrics were asked for");
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: metrics\r\nConnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: metrics\r\nConnection: close\r\n{headers}\r\n");
     raw_request(address, request).await.expect("an answer")
 }
 
+/// The page as everybody can read it.
 async fn page(node: &Node) -> String {
-    ask(node, "GET", "/metrics").await.expect_status(200).text().to_owned()
+    ask(node, "GET", "/metrics", "").await.expect_status(200).text().to_owned()
 }
 
-/// The page's values, by name and labels.
-async fn values(node: &Node) -> BTreeMap<String, f64> {
-    let page = page(node).await;
-    let lines = page.lines().filter(|line| !line.starts_with('#'));
-    let read = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').expect("a name and a value");
-        (name.to_owned(), value.parse().unwrap_or_else(|error| panic!("{error}: {line}")))
-    };
-    lines.map(read).collect()
+/// Names and types of the metrics on a page, the names without what they all begin with.
+fn types(page: &str) -> BTreeSet<(String, String)> {
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE socket_rush_")?.split_once(' '));
+    types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
-/// Asserts that each of these has grown, and tells how far it had come if not.
-fn assert_grown(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>, names: &[&str]) {
-    for name in names {
-        let name = format!("socket_rush_{name}");
-        let [before, after] = [before, after].map(|values| values.get(&name).copied().expect(&name));
-        assert!(after > before, "{name} went from {before} to {after}");
+/// The page's values at one moment, by name and labels, without what all names begin with.
+#[derive(Debug)]
+struct Values(BTreeMap<String, f64>);
+
+impl Values {
+    async fn of(node: &Node) -> Self {
+        let page = page(node).await;
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        let read = |line: &str| {
+            let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+            let name = name.strip_prefix("socket_rush_").expect("all names begin alike").to_owned();
+            (name, value.parse().unwrap_or_else(|error| panic!("{error}: {line}")))
+        };
+        Self(lines.map(read).collect())
     }
-}
 
-#[tokio::test]
-async fn what_clients_and_backends_do_moves_the_metrics() {
-    let node = launch().start();
-    let before = values(&node).await;
-    let mut alice = node.connect().await;
-    let mut bob = node.connect().await;
-    for client in [&mut alice, &mut bob] {
-        client.subscribe_presence("presence-room", "1", json!({})).await;
-        client.subscribe("cache-room").await;
-        client.expect("pusher:cache_miss").await;
+    /// The values as soon as they are like this.
+    async fn once(node: &Node, is_reached: impl Fn(&Self) -> bool) -> Self {
+        let mut last = Self::of(node).await;
+        let reached = timeout(DEADLINE, async {
+            while !is_reached(&last) {
+                sleep(Duration::from_millis(10)).await;
+                last = Self::of(node).await;
+            }
+        });
+        reached.await.unwrap_or_else(|_| panic!("it never came to that: {last:#?}"));
+        last
     }
-    alice.trigger("presence-room", "client-x", 1).await;
-    bob.expect("client-x").await;
-    node.api().publish("cache-room", "news", 1).await;
-    bob.expect("news").await;
-    node.api().get("/channels").await.expect_status(200);
-    bob.ask(json!({"channel": "private-room"})).await;
-    bob.expect("pusher:subscription_error").await;
-    node.connect_to("/app/nobody?protocol=7").await.expect_end(4001).await;
-    let after = values(&node).await;
-    let moved = [
-        r#"connections_total{app_id="1"}"#,
-        r#"active_connections{app_id="1"}"#,
-        r#"channels{kind="presence",cache="false"}"#,
-        r#"channels{kind="public",cache="true"}"#,
-        "ws_messages_received_total",
-        "ws_messages_sent_total",
-        r#"events_total{app_id="1",type="api"}"#,
-        r#"events_total{app_id="1",type="client"}"#,
-        r#"errors_total{code="401"}"#,
-        r#"errors_total{code="4001"}"#,
-        r#"api_messages_total{endpoint="events",status="2xx"}"#,
-        r#"api_messages_total{endpoint="channels",status="2xx"}"#,
-        "api_message_duration_seconds_count",
-        "publish_duration_seconds_count",
-        "fan_out_duration_seconds_count",
-    ];
-    assert_grown(&before, &after, &moved);
-    assert_eq!(before.len(), after.len(), "what happens makes no new labels");
-}
 
-#[tokio::test]
-async fn what_webhooks_come_to_moves_the_metrics() {
-    let mut receiver = Receiver::start().await;
-    let node = launch().flags(["--app-webhooks-enabled", "--app-webhook-url", &receiver.url]).start();
-    let before = values(&node).await;
-    let mut client = node.connect().await;
-    client.subscribe("room").await;
-    receiver.next().await;
-    let moved = ["webhook_attempts_total", "webhooks_delivered_total", "webhook_endpoints"];
-    let mut after = values(&node).await;
-    // The receiver has the request before the node has its answer.
-    while after["socket_rush_webhooks_delivered_total"] < 1.0 {
-        after = values(&node).await;
+    fn get(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or_else(|| panic!("{name} is not in {:#?}", self.0))
     }
-    assert_grown(&before, &after, &moved);
+
+    /// How much one has grown.
+    fn growth(&self, before: &Self, name: &str) -> f64 {
+        self.get(name) - before.get(name)
+    }
+
+    /// Asserts that each of these has grown, and tells how far it had come if not.
+    fn assert_grown(&self, before: &Self, names: &[&str]) {
+        for name in names {
+            let [before, after] = [before, self].map(|values| values.get(name));
+            assert!(after > before, "{name} went from {before} to {after}");
+        }
+    }
+
+    fn assert_same_series(&self, before: &Self) {
+        let new: Vec<_> = self.0.keys().filter(|name| !before.0.contains_key(*name)).collect();
+        assert!(new.is_empty(), "what happens makes no new labels: {new:?}");
+        assert_eq!(self.0.len(), before.0.len());
+    }
 }
 
 #[tokio::test]
@@ -117,25 +107,61 @@ async fn metrics_are_not_served_unless_they_are_asked_for() {
 #[tokio::test]
 async fn the_port_of_the_metrics_serves_nothing_else() {
     let node = launch().start();
-    ask(&node, "GET", "/apps/1/channels").await.expect_status(404);
-    ask(&node, "POST", "/metrics").await.expect_status(405);
+    for path in ["/", "/apps/1/channels", "/metrics/", "/metrics/x", "//metrics", "/app/app-key?protocol=7"] {
+        ask(&node, "GET", path, "").await.expect_status(404);
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "MADEUP"] {
+        let refusal = ask(&node, method, "/metrics", "Content-Length: 0\r\n").await.expect_status(405);
+        assert_eq!(refusal.header("allow"), Some("GET, HEAD"));
+    }
+    ask(&node, "GET", "/metrics?name[]=socket_rush_panics_total", "").await.expect_status(200);
+    let head = ask(&node, "HEAD", "/metrics", "").await.expect_status(200);
+    assert!(head.body.is_empty(), "{head:?}");
+    assert!(head.header("content-type").is_some_and(|format| format.starts_with("text/plain")), "{head:?}");
+}
+
+#[tokio::test]
+async fn a_scraper_gets_open_metrics_if_it_names_it_and_else_the_format_that_all_of_them_read() {
+    let node = launch().start();
+    let prometheus = "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                      application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1\r\n";
+    let answer = ask(&node, "GET", "/metrics", prometheus).await.expect_status(200);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(answer.text().ends_with("\n# EOF\n"), "{}", answer.text());
+    assert!(answer.text().contains("\n# TYPE socket_rush_panics counter\nsocket_rush_panics_total 0\n"));
+    for accept in ["", "Accept: */*\r\n", "Accept: text/plain;version=0.0.4;q=1,*/*;q=0.1\r\n"] {
+        let answer = ask(&node, "GET", "/metrics", accept).await.expect_status(200);
+        assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        assert!(!answer.text().contains("EOF"), "{}", answer.text());
+        assert!(
+            answer.text().contains("\n# TYPE socket_rush_panics_total counter\nsocket_rush_panics_total 0\n")
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_metric_of_the_page_is_moved_by_a_test() {
+    let page = page(&launch().start()).await;
+    let moved = |name: &str| {
+        moved::ALL.concat().iter().any(|moved| {
+            let moved = moved.split('{').next().unwrap_or_default();
+            moved == name || moved.strip_suffix("_count") == Some(name)
+        })
+    };
+    let untested: Vec<_> = types(&page).into_iter().filter(|(name, _)| !moved(name)).collect();
+    assert!(untested.is_empty(), "{untested:?}");
 }
 
 #[tokio::test]
 async fn the_readme_names_every_metric_and_no_other() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = fs::read_to_string(readme).expect("there is a README");
-    let named = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let named = named.filter(|(name, _)| name.starts_with("socket_rush_"));
+    let named = readme.lines().filter_map(|line| line.strip_prefix("| `socket_rush_")?.split_once("` | "));
     let named: BTreeSet<_> = named
         .map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap_or_default().to_owned()))
         .collect();
-    let page = page(&launch().start()).await;
-    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let served: BTreeSet<_> = types
-        .map(|(name, kind)| {
-            (if kind == "counter" { format!("{name}_total") } else { name.into() }, kind.to_owned())
-        })
-        .collect();
-    assert_eq!(named, served);
+    assert_eq!(named, types(&page(&launch().start()).await));
 }

@@ -119,5 +119,8 @@ async fn the_python_server_sdk_finds_webhooks_valid() {
 async fn the_prometheus_parser_reads_the_metrics() {
     let node = node(&["--metrics-enabled", "--metrics-port", "0"]);
     let address = node.metrics.expect("metrics were asked for");
+    let mut client = node.connect().await;
+    client.subscribe("room").await;
+    node.api().publish("room", "news", 1).await;
     Suite::python("metrics.py").with("SOCKET_RUSH_METRICS", &address).run(&node).await;
 }

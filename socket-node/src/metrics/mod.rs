@@ -3,9 +3,10 @@
 //! The page is made when it is asked for: there is nothing to keep up to date meanwhile, and who does not ask pays
 //! for nothing. Labels have few values, all of them known at the start; a channel's name is never one.
 //!
-//! Suggested reading order: [`page`], which metrics there are; [`server`], how they are asked for; [`process`], what
-//! the kernel says of us.
+//! Suggested reading order: [`page`], which metrics there are; [`format`](mod@format), how they are written;
+//! [`server`], how they are asked for; [`process`], what the kernel says of us.
 
+mod format;
 mod page;
 mod process;
 mod server;
@@ -16,6 +17,7 @@ use prometheus_client::{encoding::text, registry::Registry};
 
 use crate::{channels::Channels, connection::Sockets, tally::Tally, webhooks::Webhooks};
 
+use format::Format;
 pub use server::serve;
 
 /// What every metric's name begins with.
@@ -48,10 +50,10 @@ impl Metrics {
         Self { registry: Arc::new(registry) }
     }
 
-    /// The page, in the text format of OpenMetrics.
-    fn page(&self) -> String {
+    /// The page.
+    fn page(&self, format: Format) -> String {
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a String takes everything");
-        page
+        format.of_open_metrics(page)
     }
 }

@@ -1,4 +1,5 @@
-//! The port of the metrics. It answers `GET /metrics` and nothing else, one request a connection.
+//! The port of the metrics. It answers `GET /metrics`, and `HEAD` for those who only look whether it is there, and
+//! nothing else, one request a connection.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::Metrics;
+use super::{Format, Metrics};
 use crate::listener;
 
 /// Where the page is.
@@ -22,9 +23,6 @@ const PATH: &str = "/metrics";
 
 /// Time for a whole connection: a scraper asks at once and reads at once.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// What the page is written in.
-const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers scrapers until it is dropped.
 pub async fn serve(listener: TcpListener, metrics: Metrics) -> Infallible {
@@ -51,13 +49,17 @@ fn answer<B>(request: &Request<B>, metrics: &Metrics) -> Response<Body> {
     if request.uri().path() != PATH {
         return refusal(StatusCode::NOT_FOUND);
     }
-    if request.method() != Method::GET {
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut refusal = refusal(StatusCode::METHOD_NOT_ALLOWED);
-        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
-    let mut response = Response::new(Body::from(metrics.page()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FORMAT));
+    let format = Format::wanted_in(request.headers());
+    let mut response = Response::new(Body::from(metrics.page(format)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    // A cache between us must not give one scraper the other one's format.
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
