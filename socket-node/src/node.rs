@@ -59,7 +59,7 @@ impl Node {
     /// Outside of a tokio runtime.
     pub fn build(config: Config) -> anyhow::Result<Self> {
         let listener = bind(config.listen)?;
-        let metrics = config.metrics.map(bind).transpose()?;
+        let metrics = config.metrics.map(bind).transpose().context("cannot serve metrics")?;
         let tally = Arc::new(Tally::new(config.apps.iter().map(|app| app.id.clone())));
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();

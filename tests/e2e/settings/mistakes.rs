@@ -161,6 +161,28 @@ fn checking_the_settings_finds_the_same_mistakes() {
 }
 
 #[test]
+fn the_metrics_need_a_port_of_their_own() {
+    let app = ["--app-id", "1", "--app-key", "k", "--app-secret", "s"];
+    for ports in [&["--port", "7014", "--metrics-port", "7014"][..], &["--port", "6002"]] {
+        let lines = complaints(Launch::unset().flags(app).flags(["--metrics-enabled"]).flags(ports.to_vec()));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("metrics") && lines[0].contains("another port"), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_taken_port_of_the_metrics_ends_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it listens");
+    let ending =
+        Launch::new().flags(["--metrics-enabled", "--metrics-port", &address.port().to_string()]).run();
+    assert!(ending.code.is_some_and(|code| code != 0 && code != 64), "{ending:?}");
+    let line = format!("cannot serve metrics: cannot listen on {address}: ");
+    assert!(ending.stderr.lines().any(|found| found.starts_with(&line)), "{ending:?}");
+    assert_eq!(ending.stdout, "");
+}
+
+#[test]
 fn an_address_that_is_taken_is_no_mistake_in_the_settings_but_ends_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("it listens").port().to_string();

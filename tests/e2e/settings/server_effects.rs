@@ -1,12 +1,13 @@
 //! What the settings of the server do.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
-use super::server_set_everywhere;
+use super::{flags, server_set_everywhere, with_environment};
 use crate::support::{
-    api::Api,
+    api::{Api, raw_request},
     node::{Launch, Node},
 };
 
@@ -32,7 +33,45 @@ async fn the_address_is_the_one_that_was_asked_for_and_no_other() {
     let node = launch.flags(["--app-id", "1", "--app-key", "app-key", "--app-secret", "app-secret"]).start();
     assert_eq!(node.address.ip().to_string(), "127.0.0.7");
     node.connect().await;
-    assert!(tokio::net::TcpStream::connect(("127.0.0.1", node.address.port())).await.is_err());
+    assert!(TcpStream::connect(("127.0.0.1", node.address.port())).await.is_err());
+}
+
+/// A loopback address where no other test has ports, nor one of another run on the same machine.
+fn own_address() -> IpAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 13, high, low])
+}
+
+/// Nodes on that address, with these settings given in each place.
+fn on_an_address_of_their_own(settings: &Value) -> [Launch; 3] {
+    let launch = || {
+        let launch = Launch::unset().flags(["--bind-address", &own_address().to_string(), "--port", "0"]);
+        launch.flags(["--app-id", "1", "--app-key", "app-key", "--app-secret", "app-secret"])
+    };
+    [launch().flags(flags(settings)), with_environment(launch(), settings), launch().config(settings)]
+}
+
+#[tokio::test]
+async fn metrics_have_the_port_that_was_asked_for_if_they_are_asked_for() {
+    const PAGE: &str = "GET /metrics HTTP/1.1\r\nHost: metrics\r\nConnection: close\r\n\r\n";
+    for (port, settings) in [
+        (7013, json!({"metrics_enabled": true, "metrics_port": 7013})),
+        (6002, json!({"metrics_enabled": true})),
+    ] {
+        for launch in on_an_address_of_their_own(&settings) {
+            let node = launch.start();
+            let address = SocketAddr::from((own_address(), port));
+            assert_eq!(node.metrics, Some(address));
+            raw_request(address, PAGE).await.expect("an answer").expect_status(200);
+        }
+    }
+    for launch in on_an_address_of_their_own(&json!({"metrics_port": 7013})) {
+        let node = launch.start();
+        assert_eq!(node.address.ip(), own_address());
+        for port in [7013, 6002] {
+            assert!(TcpStream::connect((own_address(), port)).await.is_err(), "{port} is open");
+        }
+    }
 }
 
 #[tokio::test]
