@@ -300,11 +300,12 @@ impl Drop for Session {
         if self.is_counted {
             channels.disconnect(&app.id);
         }
-        sockets.shared.registry.remove(socket.id());
         sockets.shared.tally.apps.of(&app.id).disconnections.one();
         if tracing::enabled!(Level::DEBUG) {
             self.log_end();
         }
+        // Last, because a node that goes away waits for this, and for nothing else that happens here.
+        self.sockets.shared.registry.remove(self.socket.id());
     }
 }
 
