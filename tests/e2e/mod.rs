@@ -24,6 +24,7 @@ mod limits;
 mod metrics;
 
 mod errors;
+mod logs;
 mod secrecy;
 mod settings;
 

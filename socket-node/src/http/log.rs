@@ -1,6 +1,7 @@
 //! One line in the log for each request, with an id by which it is found again.
 
 use std::{
+    borrow::Cow,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -35,11 +36,11 @@ impl Logged {
     /// The query stays out of the log: it carries the signature.
     pub(super) fn end<B>(self, response: &mut Response<B>) {
         let Self { started, method, uri, id } = self;
-        let (path, status) = (uri.path(), response.status().as_u16());
+        let (path, status) = (in_ascii(uri.path()), response.status().as_u16());
         let request_id = id.to_str().unwrap_or_default();
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         tracing::info!(
-            request_id, %method, path, status, duration_ms,
+            request_id, %method, %path, status, duration_ms,
             "{method} {path}, request {request_id}, was answered with {status}"
         );
         response.headers_mut().insert(REQUEST_ID, id);
@@ -50,6 +51,18 @@ impl Logged {
 fn is_sane(id: &HeaderValue) -> bool {
     let is_fit = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte);
     (1..=MAX_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(is_fit)
+}
+
+/// A path in the form that it should have had on the wire. Some characters beyond ASCII turn the direction of a line or
+/// begin a new one, on the screen of whoever reads the log.
+fn in_ascii(path: &str) -> Cow<'_, str> {
+    if path.is_ascii() {
+        // A path has no control characters: they would have ended it.
+        return Cow::Borrowed(path);
+    }
+    let encode =
+        |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    Cow::Owned(path.bytes().map(encode).collect())
 }
 
 /// Counts on from a random number, so that two nodes give different ids.
@@ -82,5 +95,11 @@ mod tests {
             let made = id_of(id);
             assert!(made.len() == 16 && made.bytes().all(|byte| byte.is_ascii_hexdigit()), "{made}");
         }
+    }
+
+    #[test]
+    fn a_path_in_the_log_is_ascii() {
+        assert_eq!(in_ascii("/apps/1/channels/%0a"), "/apps/1/channels/%0a");
+        assert_eq!(in_ascii("/a\u{2028}b\u{202e}"), "/a%E2%80%A8b%E2%80%AE");
     }
 }
