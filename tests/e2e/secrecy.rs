@@ -1,9 +1,9 @@
-//! What must not be told is not told: not in the log, not in answers, not in webhooks.
+//! What must not be told is not told: not in the log, not in answers, not in webhooks, not in metrics.
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    api::{Api, unix_seconds},
+    api::{Api, Response, raw_request, unix_seconds},
     client::{Client, QUERY},
     node::{Launch, Node},
     receiver::{Delivery, Receiver},
@@ -23,7 +23,10 @@ fn node(receiver: &Receiver) -> Node {
         "app_webhooks_enabled": true,
         "webhooks": [{"url": receiver.url, "headers": {"Authorization": TOKEN}}],
     });
-    Launch::bare().config(&json!({"applications": [app], "log_level": "trace"})).start()
+    let config = json!({
+        "applications": [app], "log_level": "trace", "metrics_enabled": true, "metrics_port": 0,
+    });
+    Launch::bare().config(&config).start()
 }
 
 /// What a node said, and what it must not have said.
@@ -72,8 +75,50 @@ impl Evidence {
             let request = api.request("POST", "/events").json(&event).param("auth_timestamp", time).sign();
             let sent = signature_of(&request.to_bytes());
             let answer = request.send().await.expect_status(status);
-            self.said.push(answer.text().replace(&sent, ""));
+            self.said.push(whole(&answer).replace(&sent, ""));
             self.forbidden.push(sent);
+        }
+    }
+
+    /// What is told of requests that are wrong in another way than by their signature, which is right.
+    async fn of_errors(&mut self, node: &Node) {
+        let api = node.api();
+        let too_long = "x".repeat(20_000);
+        let too_many: Vec<_> = (0..101).map(|number| format!("room-{number}")).collect();
+        for (method, path, body, status) in [
+            ("POST", "/events", "{".to_owned(), 400),
+            ("POST", "/events", json!({"name": "e", "channels": too_many, "data": "1"}).to_string(), 400),
+            ("POST", "/events", json!({"name": "e", "channel": "a", "data": too_long}).to_string(), 413),
+            ("POST", "/channels", "{}".to_owned(), 405),
+            ("GET", "/channels?info=user_count", String::new(), 400),
+            ("GET", "/nothing", String::new(), 404),
+        ] {
+            let request = api.request(method, path).body(body).sign();
+            let sent = signature_of(&request.to_bytes());
+            let answer = request.send().await;
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+            self.said.push(whole(&answer));
+            self.forbidden.push(sent);
+        }
+        let lost = api.request_at("GET", "/apps/2/channels").send().await.expect_status(404);
+        self.said.push(whole(&lost));
+    }
+
+    /// What a scraper is told, of either format, and one that has lost its way.
+    async fn of_metrics(&mut self, node: &Node) {
+        let address = node.metrics.expect("metrics were asked for");
+        for (path, accept) in
+            [("/metrics", "text/plain"), ("/metrics", "application/openmetrics-text"), ("/", "*/*")]
+        {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: m\r\nConnection: close\r\nAccept: {accept}\r\n\r\n");
+            let answer = raw_request(address, request).await.expect("an answer");
+            assert_eq!(
+                answer.status == 200,
+                answer.text().contains("socket_rush_errors_total"),
+                "{answer:?}"
+            );
+            self.said.push(whole(&answer));
         }
     }
 
@@ -82,6 +127,7 @@ impl Evidence {
         assert!(!deliveries.is_empty(), "nothing was sent");
         for delivery in deliveries {
             assert_eq!(delivery.header("authorization"), Some(TOKEN));
+            assert!(!delivery.head.contains(SECRET), "{}", delivery.head);
             self.said.push(delivery.body.clone());
             self.forbidden.push(delivery.header("x-pusher-signature").expect("a signature").to_owned());
         }
@@ -94,6 +140,11 @@ impl Evidence {
             }
         }
     }
+}
+
+/// An answer with all of its headers.
+fn whole(answer: &Response) -> String {
+    format!("{:?}\n{}", answer.headers, answer.text())
 }
 
 /// An error without the `auth` that it is about. Pusher's texts give back the signature that the peer sent itself; that
@@ -122,6 +173,8 @@ async fn no_secret_and_no_signature_is_told_to_anybody_whom_it_does_not_concern(
     let mut evidence = Evidence::default();
     evidence.of_a_client(&node).await;
     evidence.of_a_backend(&node).await;
+    evidence.of_errors(&node).await;
+    evidence.of_metrics(&node).await;
     node.stop().await;
     evidence.of_webhooks(&receiver.arrived());
     let log = node.log();
