@@ -99,10 +99,6 @@ impl Drain {
             }
         }
         drop(all);
-        // Whoever was let in just before it was known that nobody should be.
-        for socket in sockets.all() {
-            socket.close(&Close::SHUTTING_DOWN);
-        }
         let hung_up_by = (self.begin + self.grace * 3 / 4).min(Instant::now() + LAST_WORDS);
         wait_until_empty(sockets, hung_up_by).await;
         for socket in sockets.all() {

@@ -69,7 +69,7 @@ impl Default for Limits {
         Self {
             schedule: Schedule::default(),
             jobs: 50_000,
-            jobs_per_endpoint: 12_500,
+            jobs_per_endpoint: 10_000,
             requests: 512,
             probes: 128,
             requests_per_endpoint: 8,

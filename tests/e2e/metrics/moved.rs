@@ -227,7 +227,7 @@ async fn what_webhooks_come_to_moves_the_metrics() {
 
 #[tokio::test]
 async fn events_that_find_an_endpoints_lane_full_are_counted_as_lost() {
-    const LANE: usize = 2_500;
+    const LANE: usize = 10_000;
     const LOST: usize = 100;
     let receiver = Receiver::start().await;
     receiver.always_answer("/hook", Answer::Hang);
