@@ -16,7 +16,7 @@ const MAX_HEADER: usize = 14;
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
     Text(String),
-    Binary,
+    Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
     Close(Option<u16>),
@@ -74,7 +74,10 @@ fn owned(message: Incoming<'_>) -> Found {
             assert!(text.len() <= MAX_MESSAGE, "a message of {} bytes", text.len());
             Found::Text(text.into_owned())
         }
-        Incoming::Binary => Found::Binary,
+        Incoming::Binary(payload) => {
+            assert!(payload.len() <= MAX_MESSAGE, "a message of {} bytes", payload.len());
+            Found::Binary(payload.into_owned())
+        }
         Incoming::Ping(payload) => {
             assert!(payload.len() <= 125, "a ping of {} bytes", payload.len());
             Found::Ping(payload.to_vec())

@@ -270,7 +270,7 @@ impl Session {
 fn handle(session: &mut Session, message: Incoming<'_>) -> Option<Step> {
     match message {
         Incoming::Text(text) => session.handle_text(&text).map(Step::Perform),
-        Incoming::Binary => {
+        Incoming::Binary(_) => {
             session.complain("Binary messages are not supported");
             None
         }

@@ -17,8 +17,8 @@ const MAX_CONTROL_PAYLOAD: u64 = 125;
 pub enum Incoming<'a> {
     /// A whole text message, put together if it came in fragments.
     Text(Cow<'a, str>),
-    /// A whole binary message, which the protocol has no use for.
-    Binary,
+    /// A whole binary message, put together if it came in fragments. Pusher's protocol has no use for it.
+    Binary(Cow<'a, [u8]>),
     /// To be answered with a pong of the same payload.
     Ping(&'a [u8]),
     /// A sign of life.
@@ -39,7 +39,40 @@ pub struct Decoder {
 #[derive(Debug)]
 struct Fragments {
     is_text: bool,
+    /// Bytes of a text that are known to be UTF-8: all but a character that the next fragment may complete.
+    checked: usize,
     payload: Vec<u8>,
+}
+
+impl Fragments {
+    /// Begins a message with its first fragment.
+    fn begin(is_text: bool, payload: &[u8]) -> Result<Self, Close> {
+        let mut fragments = Self { is_text, checked: 0, payload: Vec::new() };
+        fragments.extend(payload)?;
+        Ok(fragments)
+    }
+
+    /// Takes another fragment. What no later one can turn into UTF-8 is refused now, rather than at the message's end.
+    fn extend(&mut self, payload: &[u8]) -> Result<(), Close> {
+        self.payload.extend_from_slice(payload);
+        if self.is_text {
+            match str::from_utf8(&self.payload[self.checked..]) {
+                Ok(_) => self.checked = self.payload.len(),
+                Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+                Err(_) => return Err(Close::INVALID_UTF8),
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole message.
+    fn finish(self) -> Result<Incoming<'static>, Close> {
+        if !self.is_text {
+            return Ok(Incoming::Binary(Cow::Owned(self.payload)));
+        }
+        let text = String::from_utf8(self.payload).map_err(|_| Close::INVALID_UTF8)?;
+        Ok(Incoming::Text(Cow::Owned(text)))
+    }
 }
 
 impl Decoder {
@@ -104,27 +137,22 @@ impl Decoder {
     ) -> Result<Option<Incoming<'a>>, Close> {
         match (data, self.fragments.take()) {
             (Data::Continue, Some(mut fragments)) => {
-                fragments.payload.extend_from_slice(payload);
-                if !is_final {
-                    self.fragments = Some(fragments);
-                    return Ok(None);
+                fragments.extend(payload)?;
+                if is_final {
+                    return fragments.finish().map(Some);
                 }
-                if !fragments.is_text {
-                    return Ok(Some(Incoming::Binary));
-                }
-                let text = String::from_utf8(fragments.payload).map_err(|_| Close::INVALID_UTF8)?;
-                Ok(Some(Incoming::Text(Cow::Owned(text))))
+                self.fragments = Some(fragments);
+                Ok(None)
             }
             (Data::Text | Data::Binary, None) if !is_final => {
-                let is_text = data == Data::Text;
-                self.fragments = Some(Box::new(Fragments { is_text, payload: payload.to_vec() }));
+                self.fragments = Some(Box::new(Fragments::begin(data == Data::Text, payload)?));
                 Ok(None)
             }
             (Data::Text, None) => {
                 let text = str::from_utf8(payload).map_err(|_| Close::INVALID_UTF8)?;
                 Ok(Some(Incoming::Text(Cow::Borrowed(text))))
             }
-            (Data::Binary, None) => Ok(Some(Incoming::Binary)),
+            (Data::Binary, None) => Ok(Some(Incoming::Binary(Cow::Borrowed(payload)))),
             (Data::Continue | Data::Text | Data::Binary | Data::Reserved(_), _) => Err(Close::PROTOCOL_ERROR),
         }
     }
