@@ -18,7 +18,7 @@ pub struct Frame(Bytes);
 
 impl Frame {
     /// A text frame whose payload `write` appends to the buffer that it is given. `capacity` is a guess at its length.
-    pub(super) fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+    pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         Self::build(TEXT, capacity, write)
     }
 
