@@ -1,6 +1,7 @@
 //! Frames that no client library would send, over a raw socket: each is answered as RFC 6455 says, and none of them
 //! costs the node more than its connection.
 
+mod limits;
 mod table;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! A client that may break the rules: bytes out, bytes in, and just enough of RFC 6455 to tell frames apart.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Debug, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
@@ -80,10 +80,15 @@ pub(crate) fn frame_with_first_byte(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A TCP connection and what was read of it but not yet asked for.
+/// What bytes go over: TCP, or TLS over it.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for T {}
+
+/// A connection and what was read of it but not yet asked for.
 #[derive(Debug)]
 pub(crate) struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     unread: Vec<u8>,
 }
 
@@ -101,23 +106,37 @@ impl Raw {
     /// Over a connection that the test opened in its own way.
     pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a TCP socket");
-        Self { stream, unread: Vec::new() }
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     /// Connects, upgrades to the usual app and reads the first frame.
     pub(crate) async fn established(node: &Node) -> Self {
-        let mut raw = Self::connect(node).await;
-        raw.send(upgrade_request(&format!("/app/{}?protocol=7", node.credentials.key), &[]).as_bytes()).await;
-        let head = raw.head().await;
+        Self::connect(node).await.establish(node).await
+    }
+
+    /// The same over a connection that is there already, such as TLS.
+    pub(crate) async fn established_over(stream: impl Stream + 'static, node: &Node) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }.establish(node).await
+    }
+
+    async fn establish(mut self, node: &Node) -> Self {
+        self.send(upgrade_request(&format!("/app/{}?protocol=7", node.credentials.key), &[]).as_bytes())
+            .await;
+        let head = self.head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        let first = raw.frame().await.expect("a first frame");
+        let first = self.frame().await.expect("a first frame");
         assert!(first.text().contains("pusher:connection_established"), "{first:?}");
-        raw
+        self
     }
 
     /// Sends bytes. The server may have ended the connection meanwhile, which is for the reader to find.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        let _written = timeout(DEADLINE, self.stream.write_all(bytes)).await.expect("the node reads");
+        let sent = timeout(DEADLINE, async {
+            self.stream.write_all(bytes).await?;
+            // TLS may hold encrypted bytes back.
+            self.stream.flush().await
+        });
+        let _written = sent.await.expect("the node reads");
     }
 
     /// Says that nothing more will be sent.
