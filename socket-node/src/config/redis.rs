@@ -25,6 +25,11 @@ pub struct RedisConfig {
 pub struct RedisUrl(String);
 
 impl RedisUrl {
+    /// Reads what stands in settings, and completes it with scheme and port.
+    pub fn parse(text: &str) -> Option<Self> {
+        read_url(text).map(Self)
+    }
+
     /// The whole URL, password and all: for the client that connects, never for a log.
     pub fn with_password(&self) -> &str {
         &self.0

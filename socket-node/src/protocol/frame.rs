@@ -50,9 +50,32 @@ impl Frame {
         }
     }
 
+    /// The text frame that another node has encoded, if these bytes are exactly one: final, unmasked, with the shortest
+    /// form of its length. Its text is taken as it is.
+    pub fn from_encoded(bytes: Bytes) -> Option<Self> {
+        let length = match *bytes.get(1)? {
+            126 => usize::from(u16::from_be_bytes(*bytes[2..].first_chunk()?)),
+            127 => usize::try_from(u64::from_be_bytes(*bytes[2..].first_chunk()?)).ok()?,
+            length => usize::from(length),
+        };
+        let (header, size) = header(TEXT, length);
+        let is_one = bytes.starts_with(&header[..size]) && bytes.len() - size == length;
+        is_one.then_some(Self(bytes))
+    }
+
     /// The bytes on the wire.
     pub fn bytes(&self) -> &Bytes {
         &self.0
+    }
+
+    /// What is in it.
+    pub fn payload(&self) -> &[u8] {
+        let header = match self.0[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        &self.0[header..]
     }
 
     fn close(code: u16, reason: &str) -> Self {
@@ -132,6 +155,32 @@ mod tests {
         assert_eq!(head(126), [0x81, 126, 0, 126]);
         assert_eq!(head(65_535), [0x81, 126, 255, 255]);
         assert_eq!(head(65_536), [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn a_frame_of_another_node_is_taken_only_if_it_is_exactly_one_text_frame() {
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let frame = text(length);
+            assert_eq!(Frame::from_encoded(frame.bytes().clone()), Some(frame.clone()));
+            let too_short = frame.bytes().slice(..frame.bytes().len() - 1);
+            assert_eq!(Frame::from_encoded(too_short), None);
+            let too_long = [frame.bytes(), &b"x"[..]].concat();
+            assert_eq!(Frame::from_encoded(too_long.into()), None);
+        }
+        let bad: [&[u8]; 9] = [
+            b"",
+            b"\x81",
+            b"\x82\x00",                                  // binary
+            b"\x01\x00",                                  // to be continued
+            b"\xC1\x00",                                  // compressed
+            b"\x81\x80\0\0\0\0",                          // masked
+            b"\x81\x7E\x00",                              // half a length
+            b"\x81\x7E\x00\x01x",                         // a length in too long a form
+            b"\x81\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFx", // more than there can be
+        ];
+        for bytes in bad {
+            assert_eq!(Frame::from_encoded(Bytes::from_static(bytes)), None, "{bytes:x?}");
+        }
     }
 
     #[test]

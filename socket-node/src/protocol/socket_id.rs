@@ -15,6 +15,11 @@ impl NodeId {
     pub const fn from_random(bits: u64) -> Self {
         Self(bits >> 11)
     }
+
+    /// The number itself, as it stands in what nodes tell each other.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for NodeId {
@@ -40,6 +45,17 @@ impl SocketId {
     /// The `serial`th socket of a node.
     pub const fn new(node: NodeId, serial: u64) -> Self {
         Self { node: node.0, serial }
+    }
+
+    /// The id of these two halves, as [`node`](Self::node) and [`serial`](Self::serial) gave them. Whether there is
+    /// such a socket is not known.
+    pub const fn from_halves(node: u64, serial: u64) -> Self {
+        Self { node, serial }
+    }
+
+    /// The number of its node.
+    pub const fn node(self) -> u64 {
+        self.node
     }
 
     /// Its number among all sockets that its node has had.

@@ -95,7 +95,7 @@ mod tests {
         census.users(&app).sign_out("a", 11);
         assert!(census.users(&app).is_online("a"));
         assert!(departures(&census, 12).is_empty());
-        assert_eq!(departures(&census, 13), ["a".into()]);
+        assert_eq!(departures(&census, 13), [Box::from("a")]);
         assert!(!census.users(&app).is_online("a"));
         assert_eq!(census.users(&app).sign_in("a"), Edge::First);
     }
@@ -110,6 +110,6 @@ mod tests {
         assert!(departures(&census, 12).is_empty());
         census.users(&app).sign_out("a", 12);
         assert!(departures(&census, 13).is_empty());
-        assert_eq!(departures(&census, 14), ["a".into()]);
+        assert_eq!(departures(&census, 14), [Box::from("a")]);
     }
 }

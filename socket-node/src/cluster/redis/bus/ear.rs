@@ -1,0 +1,156 @@
+//! The task that keeps a connection on which this node hears the others.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{PushKind, RedisError, RedisResult, aio::MultiplexedConnection};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tracing::{info, warn};
+
+use super::{BusState, figures::Counts, hearing::Hearing, retry, wanted::Wanted};
+use crate::cluster::redis::link::Link;
+
+/// Topics in one command.
+const BATCH: usize = 500;
+
+/// How often a silent connection is asked whether Redis is still there.
+const PING: Duration = Duration::from_secs(1);
+
+/// Time for an answer here. Together with [`PING`] it is longer than the publishers of all nodes wait, and less than the
+/// five seconds within which a silent loss is to be noticed: a Redis that stands still for a moment costs no event.
+const ANSWER: Duration = Duration::from_millis(3_500);
+
+#[derive(Debug)]
+pub(super) struct Ear {
+    link: Link,
+    control: String,
+    wanted: Arc<Wanted>,
+    hearing: Arc<Hearing>,
+    counts: Arc<Counts>,
+    state: watch::Sender<BusState>,
+}
+
+impl Ear {
+    pub(super) fn new(
+        link: Link,
+        control: String,
+        wanted: Arc<Wanted>,
+        hearing: Arc<Hearing>,
+        counts: Arc<Counts>,
+        state: watch::Sender<BusState>,
+    ) -> Self {
+        Self { link, control, wanted, hearing, counts, state }
+    }
+
+    /// Never returns.
+    pub(super) async fn run(self) {
+        let (mut failures, mut generation) = (0, 0);
+        loop {
+            let lost = Arc::new(Notify::new());
+            let error = match self.connect(generation + 1, &lost).await {
+                Ok(mut connection) => {
+                    if generation > 0 {
+                        self.counts.reconnects.one();
+                    }
+                    generation += 1;
+                    self.attend(&mut connection, generation, &lost, &mut failures).await
+                }
+                Err(error) => error,
+            };
+            if failures == 0 {
+                warn!(%error, "no connection to Redis to hear other nodes: {error}");
+            }
+            sleep(retry(failures)).await;
+            failures += 1;
+            // What nobody wants any more is not to pile up while Redis is away.
+            self.wanted.take_to_leave();
+        }
+    }
+
+    async fn connect(&self, generation: u64, lost: &Arc<Notify>) -> RedisResult<MultiplexedConnection> {
+        let (hearing, lost) = (self.hearing.clone(), lost.clone());
+        let hear = move |push: redis::PushInfo| match push.kind {
+            PushKind::Disconnection => lost.notify_one(),
+            _ => hearing.push(generation, push),
+        };
+        let mut connection = self.link.connect_to_hear(hear).await?;
+        connection.set_response_timeout(ANSWER);
+        Ok(connection)
+    }
+
+    /// Keeps the connection subscribed to what is wanted, until it fails. Only a connection on which everything was
+    /// subscribed ends a row of failures: Redis may let us in and refuse us topics.
+    async fn attend(
+        &self,
+        connection: &mut MultiplexedConnection,
+        generation: u64,
+        lost: &Notify,
+        failures: &mut u32,
+    ) -> RedisError {
+        self.hearing.begin(generation);
+        self.wanted.connected();
+        let error = match self.subscribe_all(connection).await {
+            Ok(()) => {
+                *failures = 0;
+                info!(generation, topics = self.wanted.count(), "hearing other nodes");
+                self.state.send_replace(BusState::Listening(generation));
+                self.keep(connection, lost).await
+            }
+            Err(error) => error,
+        };
+        self.wanted.lost();
+        self.state.send_replace(BusState::Away);
+        error
+    }
+
+    /// The control topic comes last: publishers count on who listens to it listening to everything.
+    async fn subscribe_all(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        self.subscribe_wanted(connection).await?;
+        connection.subscribe(&self.control).await
+    }
+
+    async fn keep(&self, connection: &mut MultiplexedConnection, lost: &Notify) -> RedisError {
+        let mut next_ping = Instant::now() + PING;
+        loop {
+            let next_leave = self.wanted.next_leave().unwrap_or(next_ping);
+            tokio::select! {
+                () = self.wanted.changed() => {}
+                () = sleep_until(next_ping.min(next_leave)) => {}
+                () = lost.notified() => return std::io::Error::from(std::io::ErrorKind::ConnectionReset).into(),
+            }
+            let done = async {
+                self.subscribe_wanted(connection).await?;
+                self.unsubscribe_unwanted(connection).await?;
+                if next_ping <= Instant::now() {
+                    redis::cmd("PING").exec_async(connection).await?;
+                    next_ping = Instant::now() + PING;
+                }
+                Ok(())
+            };
+            if let Err(error) = done.await {
+                return error;
+            }
+        }
+    }
+
+    async fn subscribe_wanted(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        loop {
+            let names = self.wanted.take_to_ask(BATCH);
+            if names.is_empty() {
+                return Ok(());
+            }
+            connection.subscribe(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).await?;
+            self.wanted.confirm(&names);
+        }
+    }
+
+    /// A topic that is wanted again meanwhile is asked for again afterwards, on the same connection.
+    async fn unsubscribe_unwanted(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        for names in self.wanted.take_to_leave().chunks(BATCH) {
+            connection.unsubscribe(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! What becomes of a message that Redis passes on: it is read, and given to this node if it is news to it.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redis::{PushInfo, PushKind, Value};
+
+use super::{
+    Heard,
+    envelope::{Content, Message, Sender},
+    figures::Counts,
+    origins::Origins,
+    wanted::Wanted,
+};
+use crate::protocol::NodeId;
+
+/// Who gets what is heard. It runs in the connection's own task, and is not to wait.
+pub(super) type Hear = Box<dyn Fn(Heard<'_>) + Send + Sync>;
+
+pub(super) struct Hearing {
+    node: NodeId,
+    control: Box<str>,
+    wanted: Arc<Wanted>,
+    counts: Arc<Counts>,
+    hear: Hear,
+    order: Mutex<Order>,
+}
+
+/// It stays locked while a message is given to the node, so that a connection that was given up, and is still at its
+/// last message, and the one after it do not speak at once.
+#[derive(Default)]
+struct Order {
+    /// The connection that counts.
+    connection: u64,
+    origins: Origins,
+}
+
+impl Hearing {
+    pub(super) fn new(
+        node: NodeId,
+        control: &str,
+        wanted: Arc<Wanted>,
+        counts: Arc<Counts>,
+        hear: Hear,
+    ) -> Self {
+        Self { node, control: control.into(), wanted, counts, hear, order: Mutex::default() }
+    }
+
+    /// From now on, only this connection is heard.
+    pub(super) fn begin(&self, connection: u64) {
+        self.order.lock().connection = connection;
+    }
+
+    /// Something came on a connection.
+    pub(super) fn push(&self, connection: u64, push: PushInfo) {
+        if push.kind != PushKind::Message {
+            return;
+        }
+        let Ok([Value::BulkString(name), Value::BulkString(message)]) = <[_; 2]>::try_from(push.data) else {
+            return self.counts.unknown.one();
+        };
+        let mut order = self.order.lock();
+        if order.connection != connection {
+            return;
+        }
+        if self.deliver(&mut order.origins, &name, message.into()).is_none() {
+            self.counts.unknown.one();
+        }
+    }
+
+    /// `None` if it is not understood.
+    fn deliver(&self, origins: &mut Origins, name: &[u8], message: Bytes) -> Option<()> {
+        let is_control = name == self.control.as_bytes();
+        match Message::read(message)? {
+            Message::Said(sender, Content::Command(command)) if is_control => {
+                if self.is_news(origins, sender) {
+                    (self.hear)(Heard::Command(command));
+                }
+            }
+            // Nothing but a command has a meaning there, and a command has one only there.
+            Message::Said(_, Content::Command(_)) => return None,
+            _ if is_control => return None,
+            Message::Said(sender, Content::Event { except, frame }) => {
+                if self.is_news(origins, sender)
+                    && let Some(topic) = self.wanted.topic(std::str::from_utf8(name).ok()?)
+                {
+                    (self.hear)(Heard::Event { topic: &topic, except, frame });
+                }
+            }
+            Message::Noticed(notice) => {
+                if let Some(topic) = self.wanted.topic(std::str::from_utf8(name).ok()?) {
+                    (self.hear)(Heard::Notice { topic: &topic, notice });
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Whether another node says it, and for the first time.
+    fn is_news(&self, origins: &mut Origins, sender: Sender) -> bool {
+        if sender.origin.node == self.node.number() {
+            return false;
+        }
+        let is_new = origins.is_new(sender);
+        if !is_new {
+            self.counts.repeats.one();
+        }
+        is_new
+    }
+}
+
+impl fmt::Debug for Hearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hearing").field("node", &self.node).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,277 @@
+//! What this node has said and Redis has not answered yet: in order, and bounded.
+
+use std::{
+    collections::VecDeque,
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use redis::{Cmd, Pipeline, RedisWrite as _};
+use thiserror::Error;
+use tokio::{sync::Notify, time::timeout};
+
+use super::{
+    Command,
+    envelope::{Head, Origin, Sender},
+};
+use crate::{
+    cluster::redis::keys::{Keys, TopicName},
+    hub::Topic,
+    protocol::{Frame, SocketId},
+};
+
+/// Messages for which there is room.
+const MOST_MESSAGES: usize = 10_000;
+
+/// Bytes for which there is room.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Messages that go together, and the bytes after which no more are added: few enough for a thin line to carry them
+/// within the time that Redis has to answer.
+const BATCH_MESSAGES: usize = 512;
+const BATCH_BYTES: usize = 64 << 10;
+
+/// What a message costs besides its own bytes, about.
+const OVERHEAD: usize = 160;
+
+/// Redis has been away, or slow, for so long that there is no room left for another message.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("too many messages to other nodes are waiting for Redis")]
+pub struct OutboxFull;
+
+/// The messages that are on their way, or wait for it.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    origin: Origin,
+    keys: Keys,
+    state: Mutex<State>,
+    filled: Notify,
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Message>,
+    /// How much there is, those among it that were taken and have no answer yet.
+    depth: Depth,
+    /// The number of the last message.
+    sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Depth {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// A PUBLISH, ready to be sent.
+#[derive(Debug)]
+struct Message {
+    command: Cmd,
+    size: usize,
+    queued_at: Instant,
+}
+
+/// Messages that are sent together. It can be sent again.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) pipeline: Pipeline,
+    pub(super) depth: Depth,
+    /// When the first of them was put into the outbox.
+    pub(super) queued_at: Instant,
+}
+
+impl Outbox {
+    pub(super) fn new(origin: Origin, keys: Keys) -> Self {
+        let (filled, emptied) = (Notify::new(), Notify::new());
+        Self { origin, keys, state: Mutex::default(), filled, emptied }
+    }
+
+    pub(super) fn put_event(
+        &self,
+        topic: &Topic,
+        frame: &Frame,
+        except: Option<SocketId>,
+    ) -> Result<(), OutboxFull> {
+        let topic = self.keys.topic_name(topic);
+        self.put(Target::Topic(topic), frame.bytes(), |sender| Head::event(sender, except))
+    }
+
+    pub(super) fn put_command(&self, command: &Command) -> Result<(), OutboxFull> {
+        self.put(Target::Control, &command.to_bytes(), Head::command)
+    }
+
+    /// The message is written under the lock, which makes the order of the numbers that of the messages.
+    fn put(
+        &self,
+        target: Target<'_>,
+        body: &[u8],
+        head: impl FnOnce(Sender) -> Head,
+    ) -> Result<(), OutboxFull> {
+        let size = OVERHEAD + body.len();
+        let mut state = self.state.lock();
+        if state.depth.messages >= MOST_MESSAGES || state.depth.bytes + size > MOST_BYTES {
+            return Err(OutboxFull);
+        }
+        state.sequence += 1;
+        let head = head(Sender { origin: self.origin, sequence: state.sequence });
+        let command = publish(&self.keys, target, &head, body);
+        state.waiting.push_back(Message { command, size, queued_at: Instant::now() });
+        state.depth.messages += 1;
+        state.depth.bytes += size;
+        let was_empty = state.waiting.len() == 1;
+        drop(state);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The next messages that wait, as many as go together.
+    pub(super) fn take(&self) -> Option<Batch> {
+        let mut state = self.state.lock();
+        let queued_at = state.waiting.front()?.queued_at;
+        let mut batch = Batch { pipeline: Pipeline::new(), depth: Depth::default(), queued_at };
+        while batch.depth.messages < BATCH_MESSAGES && batch.depth.bytes < BATCH_BYTES {
+            let Some(message) = state.waiting.pop_front() else { break };
+            batch.pipeline.add_command(message.command);
+            batch.depth.messages += 1;
+            batch.depth.bytes += message.size;
+        }
+        Some(batch)
+    }
+
+    /// Makes room: Redis has answered for these.
+    pub(super) fn answered(&self, batch: &Batch) {
+        let mut state = self.state.lock();
+        state.depth.messages -= batch.depth.messages;
+        state.depth.bytes -= batch.depth.bytes;
+        let is_empty = state.depth.messages == 0;
+        drop(state);
+        if is_empty {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    pub(super) fn depth(&self) -> Depth {
+        self.state.lock().depth
+    }
+
+    /// Waits until something is waiting, or returns at once if something came since it was last asked.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Waits until Redis has answered for everything, and says how many messages were left when patience ended.
+    pub(super) async fn flush(&self, patience: Duration) -> usize {
+        let flushed = async {
+            loop {
+                let emptied = self.emptied.notified();
+                if self.depth().messages == 0 {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        match timeout(patience, flushed).await {
+            Ok(()) => 0,
+            Err(_) => self.depth().messages,
+        }
+    }
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug)]
+enum Target<'a> {
+    Topic(TopicName<'a>),
+    Control,
+}
+
+/// The command that publishes a message, written without anything in between: two allocations.
+fn publish(keys: &Keys, target: Target<'_>, head: &Head, body: &[u8]) -> Cmd {
+    /// Room for most names; others cost another allocation.
+    const NAME: usize = 96;
+    let size = "PUBLISH".len() + NAME + head.bytes().len() + body.len();
+    let mut command = Cmd::with_capacity(3, size);
+    command.write_arg(b"PUBLISH");
+    match target {
+        Target::Topic(name) => command.write_arg_fmt(name),
+        Target::Control => command.write_arg_fmt(keys.control()),
+    }
+    let mut message = command.writer_for_next_arg();
+    message.write_all(head.bytes()).and_then(|()| message.write_all(body)).expect("memory takes everything");
+    drop(message);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{ChannelName, event};
+
+    fn outbox() -> Outbox {
+        Outbox::new(Origin { node: 1, incarnation: 1 }, Keys::new("test"))
+    }
+
+    fn topic() -> Topic {
+        Topic { app: "1".into(), channel: ChannelName::parse("room", 200).unwrap() }
+    }
+
+    fn put(outbox: &Outbox) -> Result<(), OutboxFull> {
+        outbox.put_event(&topic(), &event::pong(), None)
+    }
+
+    #[test]
+    fn a_full_outbox_refuses_and_has_room_again_after_an_answer() {
+        let outbox = outbox();
+        for _ in 0..MOST_MESSAGES {
+            put(&outbox).unwrap();
+        }
+        assert_eq!(put(&outbox), Err(OutboxFull));
+        let batch = outbox.take().unwrap();
+        assert_eq!(put(&outbox), Err(OutboxFull), "what is on its way still counts");
+        outbox.answered(&batch);
+        assert_eq!(outbox.depth().messages, MOST_MESSAGES - batch.depth.messages);
+        put(&outbox).unwrap();
+    }
+
+    #[test]
+    fn large_messages_fill_it_by_their_bytes() {
+        let outbox = outbox();
+        let large = Frame::pong(&vec![b'x'; 1 << 20]);
+        let put = || outbox.put_event(&topic(), &large, None);
+        assert_eq!((0..100).take_while(|_| put().is_ok()).count(), 15);
+        assert_eq!(outbox.take().unwrap().depth.messages, 1);
+        assert!(outbox.depth().bytes <= MOST_BYTES);
+    }
+
+    #[test]
+    fn batches_hold_all_messages_in_order() {
+        let outbox = outbox();
+        (0..1_000).for_each(|_| put(&outbox).unwrap());
+        let mut sequences = Vec::new();
+        while let Some(batch) = outbox.take() {
+            for command in batch.pipeline.cmd_iter() {
+                let Some(redis::Arg::Simple(message)) = command.args_iter().last() else {
+                    panic!("no message")
+                };
+                sequences.push(super::super::envelope::number(&message[16..]).unwrap());
+            }
+            outbox.answered(&batch);
+        }
+        assert_eq!(sequences, (1..=1_000).collect::<Vec<_>>());
+        assert_eq!(outbox.depth(), Depth::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_ends_with_the_last_answer_or_says_what_is_left() {
+        let outbox = outbox();
+        put(&outbox).unwrap();
+        assert_eq!(outbox.flush(Duration::from_secs(1)).await, 1);
+        let batch = outbox.take().unwrap();
+        let (left, ()) =
+            tokio::join!(outbox.flush(Duration::from_secs(1)), async { outbox.answered(&batch) });
+        assert_eq!(left, 0);
+    }
+}

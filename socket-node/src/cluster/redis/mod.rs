@@ -1,0 +1,8 @@
+//! What the nodes of one server share through Redis.
+//!
+//! Suggested reading order: [`keys`], where things are; [`link`], how they are reached; [`bus`], what nodes tell each
+//! other.
+
+pub mod bus;
+pub mod keys;
+pub mod link;
