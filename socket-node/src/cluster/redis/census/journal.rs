@@ -1,0 +1,280 @@
+//! What webhooks are to tell of, as the scripts have written it down. All nodes read; each event is handed to one of
+//! them, and to another one if that one does not say in time that it took care of it.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::{
+    clerk::send,
+    holder::Holder,
+    scripts::{self, Script},
+};
+use crate::{
+    cluster::redis::{
+        keys::{Keys, Shard, read_name},
+        link::{Link, pause},
+    },
+    hub::Topic,
+};
+
+/// The name under which all nodes read together.
+const GROUP: &str = "webhooks";
+
+/// Events read at once from each shard.
+const BATCH: u32 = 100;
+
+/// For so long, a read waits for something to come. Less than the deadline of the connection.
+const WAIT_MS: u32 = 1000;
+
+/// Events that somebody has had for so long are handed to somebody else.
+const ABANDONED: Duration = Duration::from_secs(8);
+
+/// A reader of the journals of all shards, with a connection of its own: it waits on it.
+#[derive(Debug)]
+pub struct Journal {
+    link: Link,
+    keys: Keys,
+    reader: Holder,
+    abandoned: Duration,
+    connection: Option<MultiplexedConnection>,
+    /// When to look for what others have abandoned.
+    claims_at: Instant,
+    failures: u32,
+}
+
+/// Something that webhooks are to tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// What names it: the same for all who may ever read it.
+    pub id: RecordId,
+    /// When it became certain, in milliseconds of the Unix epoch by Redis's clock.
+    pub time_ms: u64,
+    /// Where it happened.
+    pub topic: Topic,
+    /// What happened.
+    pub event: Transition,
+}
+
+/// Names a record among all.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId {
+    shard: Shard,
+    id: Box<str>,
+}
+
+/// What can happen to a channel as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transition {
+    /// It has its first subscriber.
+    Occupied,
+    /// It has lost its last subscriber.
+    Vacated,
+    /// This user has the first connection.
+    MemberAdded(Box<str>),
+    /// This user has lost the last connection.
+    MemberRemoved(Box<str>),
+}
+
+impl Journal {
+    /// A reader that has not read yet.
+    pub fn new(link: Link, keys: Keys) -> Self {
+        Self::with_abandoned_after(link, keys, ABANDONED)
+    }
+
+    /// A reader that takes over from others what they have had for so long.
+    pub fn with_abandoned_after(link: Link, keys: Keys, abandoned: Duration) -> Self {
+        let (reader, claims_at) = (Holder::random(), Instant::now());
+        Self { link, keys, reader, abandoned, connection: None, claims_at, failures: 0 }
+    }
+
+    /// Waits for records, for ever. Those of one channel come in the order in which they were written; who reads them
+    /// again after another has had them, reads them later. A call that is given up may have read some: they come again.
+    pub async fn next(&mut self) -> Vec<Record> {
+        loop {
+            match self.read().await {
+                Ok(records) if records.is_empty() => {}
+                Ok(records) => return records,
+                Err(error) => self.away(&error).await,
+            }
+        }
+    }
+
+    /// What is to be said of the records that this reader gets.
+    pub fn desk(&self) -> JournalDesk {
+        let (link, keys, reader) = (self.link.clone(), self.keys.clone(), self.reader.clone());
+        JournalDesk { link, keys, reader, connection: None }
+    }
+
+    async fn read(&mut self) -> RedisResult<Vec<Record>> {
+        let connection = match &self.connection {
+            Some(connection) => connection.clone(),
+            None => self.connect().await?,
+        };
+        if self.claims_at <= Instant::now() {
+            self.claims_at = Instant::now() + self.abandoned / 3;
+            let records = self.claim(&connection).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+        self.read_new(&connection).await
+    }
+
+    async fn read_new(&self, connection: &MultiplexedConnection) -> RedisResult<Vec<Record>> {
+        let mut call = redis::cmd("XREADGROUP");
+        call.arg("GROUP").arg(GROUP).arg(self.reader.as_str()).arg("COUNT").arg(BATCH);
+        call.arg("BLOCK").arg(WAIT_MS).arg("STREAMS");
+        for shard in Shard::all() {
+            call.arg(key(&self.keys, shard));
+        }
+        for _ in Shard::all() {
+            call.arg(">");
+        }
+        let mut connection = connection.clone();
+        let answer = connection.send_packed_command(&call).await?.extract_error()?;
+        let streams: Option<HashMap<String, Value>> = from_redis_value(answer)?;
+        let mut streams = streams.unwrap_or_default();
+        let mut records = Vec::new();
+        for shard in Shard::all() {
+            if let Some(entries) = streams.remove(&key(&self.keys, shard)) {
+                records.extend(read_records(shard, entries)?);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn claim(&self, connection: &MultiplexedConnection) -> RedisResult<Vec<Record>> {
+        let idle_ms = u64::try_from(self.abandoned.as_millis()).unwrap_or(u64::MAX);
+        let mut pipeline = redis::pipe();
+        for shard in Shard::all() {
+            let mut call = Script::Claim.call(&self.keys, shard);
+            call.arg(GROUP).arg(self.reader.as_str()).arg(idle_ms).arg(BATCH);
+            pipeline.add_command(call);
+        }
+        let mut records = Vec::new();
+        for (shard, answer) in Shard::all().zip(send(connection, &pipeline).await?) {
+            records.extend(read_records(shard, answer.extract_error()?)?);
+        }
+        Ok(records)
+    }
+
+    /// Connects, and sees to it that there is something to read from.
+    async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
+        let connection = self.link.connect().await?;
+        let mut pipeline: Pipeline = scripts::load();
+        for shard in Shard::all() {
+            let create = ["CREATE", &key(&self.keys, shard), GROUP, "0", "MKSTREAM"];
+            pipeline.cmd("XGROUP").arg(&create);
+        }
+        for answer in send(&connection, &pipeline).await? {
+            // The group may be there already.
+            match answer.extract_error() {
+                Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.failures = 0;
+        self.claims_at = Instant::now();
+        Ok(self.connection.insert(connection).clone())
+    }
+
+    async fn away(&mut self, error: &RedisError) {
+        self.connection = None;
+        if self.failures == 0 {
+            warn!(%error, "the journal of webhooks is away; what is in it will be read when Redis is back");
+        }
+        sleep(pause(self.failures)).await;
+        self.failures += 1;
+    }
+}
+
+/// Where a reader says what becomes of its records, on a connection of its own: the other one waits for more.
+#[derive(Debug)]
+pub struct JournalDesk {
+    link: Link,
+    keys: Keys,
+    reader: Holder,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl JournalDesk {
+    /// These have been taken care of, and nobody is to read them again. If Redis is away now, they will be read
+    /// again, with the same ids.
+    pub async fn done(&mut self, records: &[RecordId]) {
+        self.say(records, |pipeline, key, ids| {
+            // In this order: what is deleted is never claimed, but what is only taken off would stay for ever.
+            pipeline.cmd("XDEL").arg(key).arg(ids);
+            pipeline.cmd("XACK").arg(key).arg(GROUP).arg(ids);
+        })
+        .await;
+    }
+
+    /// These are still being taken care of, and nobody else is to do it. To be said again before they count as
+    /// abandoned.
+    pub async fn keep(&mut self, records: &[RecordId]) {
+        let reader = self.reader.clone();
+        self.say(records, |pipeline, key, ids| {
+            let claim = pipeline.cmd("XCLAIM").arg(key).arg(GROUP).arg(reader.as_str()).arg(0);
+            claim.arg(ids).arg("JUSTID");
+        })
+        .await;
+    }
+
+    async fn say(&mut self, records: &[RecordId], mut say: impl FnMut(&mut Pipeline, &str, &[&str])) {
+        let mut pipeline = redis::pipe();
+        for shard in Shard::all() {
+            let ids: Vec<_> = records.iter().filter(|id| id.shard == shard).map(|id| &*id.id).collect();
+            if !ids.is_empty() {
+                say(&mut pipeline, &key(&self.keys, shard), &ids);
+            }
+        }
+        if pipeline.is_empty() {
+            return;
+        }
+        if self.connection.is_none() {
+            self.connection = self.link.connect().await.ok();
+        }
+        let Some(connection) = &self.connection else { return };
+        if let Err(error) = send(connection, &pipeline).await {
+            debug!(%error, "the journal of webhooks did not take an answer");
+            self.connection = None;
+        }
+    }
+}
+
+impl RecordId {
+    /// Text that names the record among all of the same Redis.
+    pub fn text(&self) -> String {
+        format!("{}/{}", self.shard.index(), self.id)
+    }
+
+    /// The first part of what Redis calls it is the time.
+    fn time_ms(&self) -> u64 {
+        self.id.split('-').next().and_then(|time| time.parse().ok()).unwrap_or_default()
+    }
+}
+
+fn key(keys: &Keys, shard: Shard) -> String {
+    format!("{}journal", keys.of_shard(shard))
+}
+
+/// Reads entries of a stream. What newer nodes have written and this one does not know is left to them.
+fn read_records(shard: Shard, entries: Value) -> RedisResult<Vec<Record>> {
+    let entries: Vec<(String, HashMap<String, String>)> = from_redis_value(entries)?;
+    let records = entries.into_iter().filter_map(|(id, fields)| {
+        let user_id = || fields.get("user").map(|user| Box::from(user.as_str()));
+        let event = match fields.get("kind")?.as_str() {
+            "occupied" => Transition::Occupied,
+            "vacated" => Transition::Vacated,
+            "added" => Transition::MemberAdded(user_id()?),
+            "removed" => Transition::MemberRemoved(user_id()?),
+            _ => return None,
+        };
+        let id = RecordId { shard, id: id.into() };
+        Some(Record { time_ms: id.time_ms(), topic: read_name(fields.get("name")?)?, id, event })
+    });
+    Ok(records.collect())
+}

@@ -1,0 +1,225 @@
+//! Nodes that die or freeze, and a Redis that does.
+
+use std::time::Duration;
+
+use socket_node::cluster::{
+    census::Occupancy,
+    redis::census::{
+        Timing,
+        journal::{Record, Transition},
+    },
+};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{ALL, DEPARTURES, NONE, World, app, exactly, member, topic, until, watched};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_is_swept_exactly_once_whoever_races() {
+    let world = World::new().await;
+    let (dead, b, c) = (world.node().await, world.node().await, world.node().await);
+    let (room, lobby) = (topic("1", "presence-room"), topic("1", "lobby"));
+    dead.census.enter(&lobby, DEPARTURES).await.unwrap();
+    dead.census.sign_in(&app("1"), "u").await.unwrap();
+    assert_eq!(dead.census.connect(&app("1"), None).await, Ok(true));
+    for number in 0..500 {
+        dead.join(&room, &format!("u{number}"), DEPARTURES).await;
+        if number < 50 {
+            b.join(&room, &format!("u{number}"), DEPARTURES).await;
+        }
+    }
+    dead.die();
+    until("swept", || async { b.census.members(&room).await.unwrap().len() == 50 }).await;
+    let records = exactly(&mut world.journal(), 451).await;
+    let removed = |record: &&Record| matches!(record.event, Transition::MemberRemoved(_));
+    assert_eq!(records.iter().filter(removed).count(), 450);
+    let told: Vec<usize> = (0..500).map(|n| world.heard_of(&room, &format!("u{n}")).len()).collect();
+    assert_eq!(told, [[1; 50].as_slice(), &[2; 450]].concat());
+    assert_eq!(world.heard_of(&watched("1", "u"), "u"), [3, 4]);
+    assert_eq!(c.census.occupancy(&lobby).await.unwrap(), Occupancy::default());
+    let swept = b.census.figures().leases_swept.total() + c.census.figures().leases_swept.total();
+    assert_eq!(swept, 16);
+    b.census.leave_all(Duration::from_secs(5)).await;
+    c.census.leave_all(Duration::from_secs(5)).await;
+    let left = world.keys_of_somebody().await;
+    assert!(left.iter().all(|key| key.ends_with(":due")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_node_that_wakes_enters_what_it_has_again() {
+    let world = World::new().await;
+    let (frozen, b) = (world.node().await, world.node().await);
+    let (room, left) = (topic("1", "presence-room"), topic("1", "left"));
+    for channel in [&room, &left] {
+        frozen.census.enter(channel, NONE).await.unwrap();
+    }
+    frozen.census.count(&room, 2);
+    frozen.join(&room, "u", NONE).await;
+    frozen.settles().await;
+    frozen.freeze();
+    until("swept", || async { world.heard_of(&room, "u") == [1, 2] }).await;
+    frozen.census.leave(&left);
+    frozen.census.count(&room, 3);
+    frozen.thaw();
+    frozen.enters(2).await;
+    assert_eq!(world.heard_of(&room, "u"), [1, 2, 1]);
+    let found = b.census.occupied(&app("1"), "").await.unwrap();
+    assert_eq!(found, [(room.channel.clone(), Occupancy { subscriptions: 3, users: 1 })]);
+    assert!(frozen.census.figures().leases_lost.total() > 0);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_is_filled_again_and_nobody_is_told_anything_false() {
+    let mut world = World::new().await;
+    let (a, b, room) = (world.node().await, world.node().await, topic("1", "presence-room"));
+    let (left, new) = (topic("1", "left"), topic("1", "new"));
+    for channel in [&room, &left] {
+        a.census.enter(channel, ALL).await.unwrap();
+    }
+    b.census.enter(&room, ALL).await.unwrap();
+    for user_id in ["u", "v"] {
+        a.join(&room, user_id, ALL).await;
+    }
+    b.join(&room, "v", ALL).await;
+    b.census.sign_in(&app("1"), "u").await.unwrap();
+    let last_version = world.heard().iter().map(|notice| notice.version).max().unwrap();
+    world.redis.kill();
+    until("away", || async { a.census.occupancy(&room).await.is_err() }).await;
+    a.census.leave(&left);
+    assert!(a.census.enter(&new, ALL).await.is_err());
+    let already = world.heard().len();
+    world.redis.restart().await;
+    world.hear().await;
+    a.enters(2).await;
+    b.enters(2).await;
+    assert_eq!(a.census.members(&room).await.unwrap(), [Box::from("u"), Box::from("v")]);
+    assert_eq!(b.census.occupancy(&room).await.unwrap(), Occupancy { subscriptions: 2, users: 2 });
+    assert_eq!(b.census.occupied(&app("1"), "").await.unwrap().len(), 2);
+    assert_eq!(a.census.online(&app("1"), &["u".into()]).await.unwrap(), [true]);
+    let records = exactly(&mut world.journal(), 1).await;
+    assert_eq!((&records[0].topic, &records[0].event), (&new, &Transition::Occupied));
+    let told = world.heard().split_off(already);
+    assert!(told.iter().all(|notice| notice.kind % 2 == 1 && notice.version > last_version), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_flushed_or_forgets_the_scripts_is_as_good_as_new() {
+    let world = World::new().await;
+    let (a, room) = (world.node().await, topic("1", "presence-room"));
+    a.join(&room, "u", ALL).await;
+    let () = world.ask(&redis::cmd("FLUSHALL")).await;
+    a.enters(2).await;
+    assert_eq!(a.census.members(&room).await.unwrap(), [Box::from("u")]);
+    let () = world.ask(redis::cmd("SCRIPT").arg("FLUSH")).await;
+    a.enters(3).await;
+    a.join(&room, "v", NONE).await;
+    assert_eq!(a.census.members(&room).await.unwrap().len(), 2);
+    exactly(&mut world.journal(), 0).await;
+}
+
+#[tokio::test]
+async fn after_redis_was_frozen_nobody_judges_those_who_are_on_their_way_back() {
+    let lease = Duration::from_secs(5);
+    let timing = Timing { lease, renewal: lease / 5, sweep: lease / 50 };
+    let world = World::new().await;
+    let room = topic("1", "presence-room");
+    let nodes = [world.node_with(timing).await, world.node_with(timing).await, world.node_with(timing).await];
+    for (number, node) in nodes.iter().enumerate() {
+        node.join(&room, &format!("u{number}"), DEPARTURES).await;
+    }
+    world.redis.freeze();
+    let began = Instant::now();
+    let is_in = nodes[0].census.enter(&topic("1", "new"), NONE).await;
+    assert!(is_in.is_err() && began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // The leases are over then: time is what this is about.
+    sleep(lease + Duration::from_secs(1)).await;
+    world.redis.thaw();
+    for node in &nodes {
+        node.enters(2).await;
+    }
+    assert_eq!(nodes[0].census.members(&room).await.unwrap().len(), 3);
+    assert!(world.heard().iter().all(|notice| notice.kind == 1), "{:?}", world.heard());
+}
+
+#[tokio::test]
+async fn ten_thousand_entries_are_entered_again_in_seconds() {
+    let mut world = World::new().await;
+    let a = world.node().await;
+    let enters: Vec<_> =
+        (0..10_000).map(|number| a.census.enter(&topic("1", &format!("room-{number}")), ALL)).collect();
+    for enter in enters {
+        enter.await.unwrap();
+    }
+    world.redis.kill();
+    world.redis.restart().await;
+    a.enters(2).await;
+    let entering = a.census.figures().entering();
+    assert_eq!(entering.entries, 10_000);
+    assert!(entering.duration < Duration::from_secs(5), "{entering:?}");
+    assert_eq!(a.census.occupied(&app("1"), "").await.unwrap().len(), 10_000);
+}
+
+#[tokio::test]
+async fn a_newcomer_judges_nobody_before_a_lease_is_over() {
+    let world = World::new().await;
+    let dead = world.node().await;
+    let room = topic("1", "presence-room");
+    dead.join(&room, "u", NONE).await;
+    dead.die();
+    let over: String = format!("{}leases", world.keys.topic(&room).trim_end_matches("1:presence-room"));
+    until("the lease is over", || async {
+        let holders: Vec<(String, f64)> =
+            world.ask(redis::cmd("ZRANGE").arg(&over).arg(0).arg(-1).arg("WITHSCORES")).await;
+        let (seconds, _): (f64, u64) = world.ask(&redis::cmd("TIME")).await;
+        holders.iter().all(|(_, deadline)| *deadline < seconds * 1000.0)
+    })
+    .await;
+    let b = world.node().await;
+    let began = Instant::now();
+    until("swept", || async { b.census.members(&room).await.unwrap().is_empty() }).await;
+    assert!(began.elapsed() >= Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn more_changes_than_there_is_room_for_are_entered_all_the_same() {
+    let world = World::new().await;
+    let a = world.node_with(Timing::default()).await;
+    a.freeze();
+    let enters: Vec<_> =
+        (0..70_000).map(|number| a.census.enter(&topic("1", &format!("room-{number}")), NONE)).collect();
+    a.thaw();
+    let mut away = 0;
+    for enter in enters {
+        away += usize::from(enter.await.is_err());
+    }
+    assert_eq!(away, 70_000 - 65_536);
+    a.enters(2).await;
+    assert_eq!(a.census.occupied(&app("1"), "").await.unwrap().len(), 70_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_break_again_and_again_make_no_edges() {
+    let world = World::new().await;
+    let (a, room) = (world.node().await, topic("1", "presence-room"));
+    let joins: Vec<_> = (0..3000)
+        .map(|number| a.census.join(&room, &member(&format!("u{number}")), u32::MAX, DEPARTURES, false))
+        .collect();
+    for join in joins {
+        join.await.unwrap();
+    }
+    a.census.enter(&room, DEPARTURES).await.unwrap();
+    for _ in 0..20 {
+        let _killed: u32 = world.ask(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal")).await;
+        // Sooner or later in what follows: time is what this is about.
+        sleep(Duration::from_millis(60)).await;
+    }
+    until("entered", || async { a.census.members(&room).await.is_ok_and(|members| members.len() == 3000) })
+        .await;
+    let held = format!("{}held:*", world.keys.topic(&room).trim_end_matches("1:presence-room"));
+    until("one holder is left", || async {
+        world.ask::<Vec<String>>(redis::cmd("KEYS").arg(held.replace(['{', '}'], "?"))).await.len() == 1
+    })
+    .await;
+    let occupancy = a.census.occupancy(&room).await.unwrap();
+    assert_eq!(occupancy, Occupancy { subscriptions: 1, users: 3000 });
+    assert!(world.heard().iter().all(|notice| notice.kind == 1) && world.heard().len() == 3000);
+}

@@ -1,0 +1,144 @@
+//! What is written down for webhooks, and who reads it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use socket_node::cluster::redis::census::{
+    Wants,
+    journal::{RecordId, Transition},
+};
+use tokio::time::timeout;
+
+use crate::world::{ALL, DEADLINE, NONE, World, exactly, topic, until};
+
+#[tokio::test]
+async fn a_departure_is_taken_back_by_a_return_on_another_node() {
+    let world = World::new().await;
+    let (a, b, room) = (world.node().await, world.node().await, topic("1", "presence-room"));
+    a.census.enter(&room, ALL).await.unwrap();
+    a.join(&room, "u", ALL).await;
+    let mut journal = world.journal();
+    exactly(&mut journal, 2).await;
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        from.census.part(&room, "u");
+        from.census.leave(&room);
+        from.settles().await;
+        to.census.enter(&room, ALL).await.unwrap();
+        to.join(&room, "u", ALL).await;
+    }
+    exactly(&mut journal, 0).await;
+    assert_eq!(world.heard_of(&room, "u"), [1, 2, 1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_departure_is_told_once_when_it_is_final() {
+    let world = World::new().await;
+    let (a, _b, room) = (world.node().await, world.node().await, topic("1", "presence-room"));
+    a.census.enter(&room, ALL).await.unwrap();
+    a.join(&room, "u", ALL).await;
+    a.census.part(&room, "u");
+    a.census.leave(&room);
+    let records = exactly(&mut world.journal(), 4).await;
+    let events: Vec<_> = records.iter().map(|record| record.event.clone()).collect();
+    let user_id = || Box::from("u");
+    assert_eq!(events[..2], [Transition::Occupied, Transition::MemberAdded(user_id())]);
+    let departures = [Transition::Vacated, Transition::MemberRemoved(user_id())];
+    assert!(departures.iter().all(|departure| events[2..].contains(departure)), "{events:?}");
+    assert!(records[2].time_ms - records[0].time_ms >= 3000);
+    let ids: BTreeSet<_> = records.iter().map(|record| record.id.text()).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test]
+async fn only_what_is_wanted_is_written_down() {
+    let world = World::new().await;
+    let a = world.node().await;
+    for (arrival, departure) in [(false, false), (true, false), (false, true)] {
+        let room = topic("1", &format!("room-{arrival}-{departure}"));
+        a.census.enter(&room, Wants { arrival, departure }).await.unwrap();
+        a.census.leave(&room);
+    }
+    let records = exactly(&mut world.journal(), 2).await;
+    let told = records.iter().map(|record| (record.topic.channel.as_str(), &record.event));
+    let expected = [("room-true-false", &Transition::Occupied), ("room-false-true", &Transition::Vacated)];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_readers_share_and_each_record_is_read_once() {
+    let world = World::new().await;
+    let a = world.node().await;
+    let (read, mut records) = tokio::sync::mpsc::channel::<RecordId>(1000);
+    for mut journal in [world.journal(), world.journal()] {
+        let read = read.clone();
+        tokio::spawn(async move {
+            while !read.is_closed() {
+                let ids: Vec<_> = journal.next().await.into_iter().map(|record| record.id).collect();
+                journal.desk().done(&ids).await;
+                for id in ids {
+                    read.send(id).await.unwrap();
+                }
+            }
+        });
+    }
+    for number in 0..500 {
+        a.census.enter(&topic("1", &format!("room-{number}")), ALL).await.unwrap();
+    }
+    let mut ids = BTreeSet::new();
+    while ids.len() < 500 {
+        let id = timeout(DEADLINE, records.recv()).await.expect("all are read").unwrap();
+        assert!(ids.insert(id.clone()), "read twice: {id:?}");
+    }
+    assert!(timeout(Duration::from_secs(2), records.recv()).await.is_err());
+    until("taken off", || async { a.census.figures().journal_depth() == 0 }).await;
+}
+
+#[tokio::test]
+async fn what_a_reader_has_abandoned_another_one_takes_over() {
+    let world = World::new().await;
+    let a = world.node().await;
+    for number in 0..10 {
+        a.census.enter(&topic("1", &format!("room-{number}")), ALL).await.unwrap();
+    }
+    let mut dead = world.journal();
+    let mut lost = Vec::new();
+    while lost.len() < 10 {
+        lost.extend(timeout(DEADLINE, dead.next()).await.expect("all are read"));
+    }
+    drop(dead);
+    let mut taken_over = exactly(&mut world.journal(), 10).await;
+    taken_over.sort_by_key(|record| record.id.clone());
+    lost.sort_by_key(|record| record.id.clone());
+    assert_eq!(taken_over, lost);
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_with_a_redis_that_was_emptied() {
+    let mut world = World::new().await;
+    let a = world.node().await;
+    let mut journal = world.journal();
+    exactly(&mut journal, 0).await;
+    world.redis.kill();
+    world.redis.restart().await;
+    a.enters(2).await;
+    a.census.enter(&topic("1", "room"), ALL).await.unwrap();
+    exactly(&mut journal, 1).await;
+}
+
+#[tokio::test]
+async fn a_journal_that_nobody_reads_is_cut_and_that_is_counted() {
+    let world = World::new().await;
+    let (a, room) = (world.node().await, topic("1", "room"));
+    let key = world.keys.topic(&room).replace("1:room", "journal");
+    let mut many = redis::pipe();
+    for _ in 0..100_500 {
+        many.cmd("XADD").arg(&key).arg("*").arg("kind").arg("unknown").ignore();
+    }
+    let mut connection = world.redis.link().connect().await.unwrap();
+    many.exec_async(&mut connection).await.unwrap();
+    a.census.enter(&room, ALL).await.unwrap();
+    let figures = a.census.figures();
+    until("counted", || async { figures.journal_cut() > 0 }).await;
+    assert_eq!(figures.journal_cut() + figures.journal_depth(), 100_501);
+    assert!((100_000..=100_100).contains(&figures.journal_depth()), "{}", figures.journal_depth());
+    a.census.enter(&topic("1", "other"), NONE).await.unwrap();
+}
