@@ -2,21 +2,25 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
 use app_manager::webhook::Endpoint;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, sleep_until},
 };
-use webhook_worker::{
-    job::Job,
-    worker::{Lanes, NotTaken},
-};
+use webhook_worker::worker::{Fate, Lanes, NotTaken, Pending};
 
-use super::{Report, losses::Losses, windows::Windows};
+use super::{
+    Report,
+    losses::Losses,
+    receipt::Receipt,
+    windows::{Parcel, Windows},
+};
 
 /// Pause before jobs are offered again that found no room. A lane has work for much longer.
 const OFFER_AGAIN: Duration = Duration::from_millis(20);
@@ -36,12 +40,21 @@ struct Exit {
     losses: Arc<Losses>,
     /// What is handed over once the node is about to end: everybody leaves at the same time then, and nobody comes any
     /// more. No more than the departures and reports that there may be.
-    kept: Option<VecDeque<(Job, usize)>>,
+    kept: Option<VecDeque<Parcel>>,
+    /// Jobs whose fate somebody wants to know.
+    under_way: FuturesUnordered<Settling>,
 }
+
+/// A job under way, up to the end of its receipts.
+type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Gatherer {
     pub(super) fn new(inbox: mpsc::Receiver<Report>, lanes: Lanes, losses: Arc<Losses>) -> Self {
-        Self { inbox, windows: Windows::default(), exit: Exit { lanes, losses, kept: None } }
+        Self {
+            inbox,
+            windows: Windows::default(),
+            exit: Exit { lanes, losses, kept: None, under_way: FuturesUnordered::new() },
+        }
     }
 
     /// Works until nobody can report any more.
@@ -57,9 +70,13 @@ impl Gatherer {
             tokio::select! {
                 biased;
                 () = window => self.close_windows(),
+                Some(()) = self.exit.under_way.next() => {}
                 report = self.inbox.recv() => match report {
-                    Some(Report::Event(app, event)) => {
-                        self.windows.take(&app, &event, |job, events| self.exit.hand_over(job, events));
+                    Some(Report::Event(app, event, receipt)) => {
+                        self.windows.take(&app, &event, receipt.as_ref(), |parcel| self.exit.hand_over(parcel));
+                        if let Some(receipt) = receipt {
+                            receipt.settle();
+                        }
                     }
                     Some(Report::Ending) => self.exit.kept = Some(VecDeque::new()),
                     Some(Report::Flush(done)) => {
@@ -73,30 +90,50 @@ impl Gatherer {
     }
 
     fn close_windows(&mut self) {
-        self.windows.close(|job, events| self.exit.hand_over(job, events));
+        self.windows.close(|parcel| self.exit.hand_over(parcel));
     }
 }
 
 impl Exit {
     /// The lanes hold thousands of jobs; beyond, an endpoint that is dead, or slower than its app is fast, loses what
     /// is new.
-    fn hand_over(&mut self, job: Job, events: usize) {
+    fn hand_over(&mut self, parcel: Parcel) {
         if let Some(kept) = &mut self.kept {
-            kept.push_back((job, events));
-        } else if let Err(refusal) = self.lanes.push(job) {
-            self.losses.add(events, &refusal);
+            kept.push_back(parcel);
+            return;
+        }
+        let Parcel { job, events, receipts } = parcel;
+        match self.lanes.push(job) {
+            Ok(pending) => self.follow(pending, receipts),
+            Err(refusal) => {
+                self.losses.add(events, &refusal);
+                settle(receipts);
+            }
+        }
+    }
+
+    /// Settles the receipts when the job is through.
+    fn follow(&self, pending: Pending, receipts: Vec<Receipt>) {
+        if !receipts.is_empty() {
+            self.under_way.push(Box::pin(async move {
+                // One that was abandoned is still to be told of, by whoever has its event.
+                if pending.await != Fate::Abandoned {
+                    settle(receipts);
+                }
+            }));
         }
     }
 
     /// Offers what was kept until all of it is taken, or nobody waits for that any more.
     async fn hand_over_kept(&mut self, mut done: oneshot::Sender<()>) {
         let mut kept = self.kept.take().unwrap_or_default();
-        offer(&self.lanes, &mut kept);
+        self.offer(&mut kept);
         while !kept.is_empty() {
             tokio::select! {
-                () = sleep(OFFER_AGAIN) => offer(&self.lanes, &mut kept),
+                () = sleep(OFFER_AGAIN) => self.offer(&mut kept),
+                Some(()) = self.under_way.next() => {}
                 () = done.closed() => {
-                    let lost = kept.iter().map(|(_, events)| events).sum();
+                    let lost = kept.iter().map(|parcel| parcel.events).sum();
                     return self.losses.add(lost, &"the node had no more time");
                 }
             }
@@ -104,18 +141,29 @@ impl Exit {
         // Who asked may have lost its patience just now.
         let _ = done.send(());
     }
+
+    /// Offers each job once. Where one finds no room, all later ones for its endpoint stay behind it.
+    fn offer(&self, kept: &mut VecDeque<Parcel>) {
+        let mut full: HashSet<Endpoint> = HashSet::new();
+        for _ in 0..kept.len() {
+            let Some(Parcel { job, events, receipts }) = kept.pop_front() else { return };
+            if full.contains(&job.endpoint) {
+                kept.push_back(Parcel { job, events, receipts });
+                continue;
+            }
+            match self.lanes.push(job) {
+                Ok(pending) => self.follow(pending, receipts),
+                Err(NotTaken::Full(job) | NotTaken::Draining(job)) => {
+                    full.insert(job.endpoint.clone());
+                    kept.push_back(Parcel { job: *job, events, receipts });
+                }
+            }
+        }
+    }
 }
 
-/// Offers each job once. Where one finds no room, all later ones for its endpoint stay behind it.
-fn offer(lanes: &Lanes, kept: &mut VecDeque<(Job, usize)>) {
-    let mut full: HashSet<Endpoint> = HashSet::new();
-    for _ in 0..kept.len() {
-        let Some((job, events)) = kept.pop_front() else { return };
-        if full.contains(&job.endpoint) {
-            kept.push_back((job, events));
-        } else if let Err(NotTaken::Full(job) | NotTaken::Draining(job)) = lanes.push(job) {
-            full.insert(job.endpoint.clone());
-            kept.push_back((*job, events));
-        }
+fn settle(receipts: Vec<Receipt>) {
+    for receipt in receipts {
+        receipt.settle();
     }
 }

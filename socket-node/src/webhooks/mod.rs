@@ -11,6 +11,7 @@ mod fixtures;
 mod flaps;
 mod gatherer;
 mod losses;
+mod receipt;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -31,6 +32,7 @@ use crate::{hub::Topic, protocol::ChannelName};
 use flaps::{Departure, Flaps};
 use gatherer::Gatherer;
 use losses::Losses;
+pub use receipt::Receipt;
 
 /// Events between the report and the gathering. The gatherer only copies, so that it never falls behind for long.
 const MAX_REPORTED: usize = 65_536;
@@ -55,7 +57,7 @@ struct Shared {
 #[derive(Debug)]
 enum Report {
     /// Something happened that at least one target of the app wants to hear of.
-    Event(Arc<App>, WebhookEvent),
+    Event(Arc<App>, WebhookEvent, Option<Receipt>),
     /// What comes from now on is to be offered to the lanes again and again if they have no room.
     Ending,
     /// Everything before this is to be handed to the lanes now; the answer says that it was.
@@ -90,9 +92,15 @@ impl Webhooks {
 
     /// Tells of something that happened.
     pub fn tell(&self, app: &Arc<App>, event: WebhookEvent) {
-        if self.shared.reports.try_send(Report::Event(Arc::clone(app), event)).is_err() {
+        if self.shared.reports.try_send(Report::Event(Arc::clone(app), event, None)).is_err() {
             self.shared.losses.add(1, &"they happen faster than they can be queued");
         }
+    }
+
+    /// The same for somebody who can wait until there is room, and wants to know when it was told.
+    pub async fn tell_for_sure(&self, app: &Arc<App>, event: WebhookEvent, receipt: Receipt) {
+        // An error would say that the gatherer is gone, and everything with it.
+        let _ = self.shared.reports.send(Report::Event(Arc::clone(app), event, Some(receipt))).await;
     }
 
     /// A channel has its first subscriber, or with `user_id` that user's first connection. If a departure is held

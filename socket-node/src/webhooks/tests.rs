@@ -49,7 +49,7 @@ impl Desk {
             tokio::task::yield_now().await;
         }
         let mut told = Vec::new();
-        while let Ok(Report::Event(_, event)) = self.reports.try_recv() {
+        while let Ok(Report::Event(_, event, _)) = self.reports.try_recv() {
             let event: Value = serde_json::from_str(&event.to_json()).unwrap();
             let words = ["name", "channel", "user_id"].map(|key| event[key].as_str().unwrap_or_default());
             told.push(words.join(" ").trim_end().to_owned());

@@ -2,12 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use app_manager::app::{App, AppId};
+use app_manager::{
+    app::{App, AppId},
+    webhook::WebhookTarget,
+};
 use tokio::time::Instant;
 use webhook_worker::{
     event::WebhookEvent,
     job::{Job, MAX_EVENTS, batches, now_ms},
 };
+
+use super::receipt::Receipt;
 
 /// How long an app's events are gathered for one request. Short against the delivery, long against a burst.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -25,6 +30,31 @@ pub(super) struct Windows {
 struct Batch {
     app: Arc<App>,
     events: Vec<WebhookEvent>,
+    receipts: Vec<Receipt>,
+}
+
+/// A job that is complete, and what it is about.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) job: Job,
+    /// How many events it tells of.
+    pub(super) events: usize,
+    /// Of those that somebody keeps until it is done.
+    pub(super) receipts: Vec<Receipt>,
+}
+
+impl Parcel {
+    /// A job for one event. If somebody keeps the event, whoever tells of it in vain and whoever tells of it again do so
+    /// by the same id.
+    fn of(app: &App, target: &WebhookTarget, event: &WebhookEvent, receipt: Option<&Receipt>) -> Self {
+        let time_ms = receipt.map_or_else(now_ms, Receipt::time_ms);
+        let job = Job::render(&app.id, target, std::slice::from_ref(event), time_ms);
+        let job = match receipt {
+            Some(receipt) => job.named_after(receipt.cause()),
+            None => job,
+        };
+        Self { job, events: 1, receipts: receipt.map(Receipt::another).into_iter().collect() }
+    }
 }
 
 impl Windows {
@@ -38,7 +68,8 @@ impl Windows {
         &mut self,
         app: &Arc<App>,
         event: &WebhookEvent,
-        mut hand_over: impl FnMut(Job, usize),
+        receipt: Option<&Receipt>,
+        mut hand_over: impl FnMut(Parcel),
     ) {
         let mut is_full = false;
         for (index, target) in app.webhooks.targets.iter().enumerate() {
@@ -46,13 +77,14 @@ impl Windows {
                 continue;
             }
             if !app.webhooks.batching {
-                let events = std::slice::from_ref(event);
-                hand_over(Job::render(&app.id, target, events, now_ms()), events.len());
+                hand_over(Parcel::of(app, target, event, receipt));
                 continue;
             }
             let batch = self.open.entry((app.id.clone(), index));
-            let batch = batch.or_insert_with(|| Batch { app: Arc::clone(app), events: Vec::new() });
+            let new = || Batch { app: Arc::clone(app), events: Vec::new(), receipts: Vec::new() };
+            let batch = batch.or_insert_with(new);
             batch.events.push(event.clone());
+            batch.receipts.extend(receipt.map(Receipt::another));
             is_full |= batch.events.len() >= MAX_EVENTS;
             self.due.get_or_insert_with(|| Instant::now() + WINDOW);
         }
@@ -61,14 +93,20 @@ impl Windows {
         }
     }
 
-    /// Ends all windows. `hand_over` gets each job, and how many events it tells of.
-    pub(super) fn close(&mut self, mut hand_over: impl FnMut(Job, usize)) {
+    /// Ends all windows, and gives each job to `hand_over`.
+    pub(super) fn close(&mut self, mut hand_over: impl FnMut(Parcel)) {
         self.due = None;
-        for ((_, index), Batch { app, events }) in self.open.drain() {
+        for ((_, index), Batch { app, events, receipts }) in self.open.drain() {
             // The app is the one that the events were gathered for, so the target is there.
             let target = &app.webhooks.targets[index];
             for events in batches(events) {
-                hand_over(Job::render(&app.id, target, &events, now_ms()), events.len());
+                let job = Job::render(&app.id, target, &events, now_ms());
+                // Which of the requests tells of which event is not known here: each is done when all of them are.
+                let receipts = receipts.iter().map(Receipt::another).collect();
+                hand_over(Parcel { job, events: events.len(), receipts });
+            }
+            for receipt in receipts {
+                receipt.settle();
             }
         }
     }
@@ -105,10 +143,10 @@ mod tests {
     }
 
     /// The jobs that a call hands over, in the order of apps and URLs.
-    fn jobs(of: impl FnOnce(&mut dyn FnMut(Job, usize))) -> Vec<(String, String, Vec<String>)> {
+    fn jobs(of: impl FnOnce(&mut dyn FnMut(Parcel))) -> Vec<(String, String, Vec<String>)> {
         let mut jobs = Vec::new();
-        of(&mut |job, count| {
-            assert_eq!(job.body.matches(r#""name""#).count(), count);
+        of(&mut |Parcel { job, events, .. }| {
+            assert_eq!(job.body.matches(r#""name""#).count(), events);
             jobs.push(told(&job));
         });
         jobs.sort();
@@ -123,7 +161,7 @@ mod tests {
     async fn without_batching_every_target_gets_every_event_at_once() {
         let app = app(settings(false, &everything_at(&["http://a/", "http://b/"])));
         let mut windows = Windows::default();
-        let at_once = jobs(|hand_over| windows.take(&app, &occupied("room"), hand_over));
+        let at_once = jobs(|hand_over| windows.take(&app, &occupied("room"), None, hand_over));
         let both = ["http://a/", "http://b/"].map(|url| ("1".into(), url.into(), channels(&["room"])));
         assert_eq!(at_once, both);
         assert_eq!(windows.due(), None);
@@ -138,7 +176,7 @@ mod tests {
         ]);
         let app = app(settings(false, &targets));
         let mut windows = Windows::default();
-        let told = jobs(|hand_over| windows.take(&app, &occupied("hall-7"), hand_over));
+        let told = jobs(|hand_over| windows.take(&app, &occupied("hall-7"), None, hand_over));
         assert_eq!(told, [("1".into(), "http://c/".into(), channels(&["hall-7"]))]);
     }
 
@@ -148,7 +186,7 @@ mod tests {
         let (one, two) = (of("1"), of("2"));
         let mut windows = Windows::default();
         for (app, channel) in [(&one, "x"), (&two, "x"), (&one, "y"), (&two, "z")] {
-            assert!(jobs(|hand_over| windows.take(app, &occupied(channel), hand_over)).is_empty());
+            assert!(jobs(|hand_over| windows.take(app, &occupied(channel), None, hand_over)).is_empty());
             advance(Duration::from_millis(20)).await;
         }
         assert_eq!(windows.due(), Some(Instant::now() + WINDOW - Duration::from_millis(80)));
@@ -167,7 +205,7 @@ mod tests {
         let app = app(settings(true, &everything_at(&["http://a/"])));
         let mut windows = Windows::default();
         for channel in ["a", "private-encrypted-b", "c"] {
-            jobs(|hand_over| windows.take(&app, &occupied(channel), hand_over));
+            jobs(|hand_over| windows.take(&app, &occupied(channel), None, hand_over));
         }
         let told: Vec<_> =
             jobs(|hand_over| windows.close(hand_over)).into_iter().map(|(.., channels)| channels).collect();
@@ -180,7 +218,7 @@ mod tests {
         let mut windows = Windows::default();
         for number in 1..=MAX_EVENTS {
             let complete =
-                jobs(|hand_over| windows.take(&app, &occupied(&format!("room-{number}")), hand_over));
+                jobs(|hand_over| windows.take(&app, &occupied(&format!("room-{number}")), None, hand_over));
             assert_eq!(complete.len(), usize::from(number == MAX_EVENTS));
         }
         assert_eq!(windows.due(), None);
@@ -191,11 +229,43 @@ mod tests {
         let before = now_ms();
         let mut times = Vec::new();
         let app = app(settings(false, &everything_at(&["http://a/"])));
-        Windows::default().take(&app, &occupied("room"), |job, _| {
+        Windows::default().take(&app, &occupied("room"), None, |Parcel { job, .. }| {
             let body: Value = serde_json::from_str(&job.body).unwrap();
             assert_eq!(body["time_ms"].as_u64(), Some(job.time_ms));
             times.push(job.time_ms);
         });
         assert!(times.len() == 1 && (before..=now_ms()).contains(&times[0]), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_somebody_keeps_has_the_same_id_whoever_tells_of_it() {
+        let app = app(settings(false, &everything_at(&["http://a/", "http://b/"])));
+        let tell = || {
+            let (receipt, _settled) = Receipt::new("7".to_owned(), 1_000);
+            let mut jobs = Vec::new();
+            Windows::default().take(&app, &occupied("room"), Some(&receipt), |parcel| jobs.push(parcel.job));
+            jobs.into_iter().map(|job| (job.id, job.time_ms)).collect::<Vec<_>>()
+        };
+        let told = tell();
+        assert_eq!(told, tell());
+        assert!(told[0].0 != told[1].0 && told[0].1 == 1_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_is_settled_when_all_of_its_requests_are() {
+        for is_batching in [false, true] {
+            let app = app(settings(is_batching, &everything_at(&["http://a/", "http://b/"])));
+            let (receipt, mut settled) = Receipt::new("7".to_owned(), 1_000);
+            let (mut windows, mut parcels) = (Windows::default(), Vec::new());
+            windows.take(&app, &occupied("room"), Some(&receipt), |parcel| parcels.push(parcel));
+            receipt.settle();
+            windows.close(|parcel| parcels.push(parcel));
+            assert_eq!(parcels.len(), 2);
+            for parcel in parcels {
+                assert!(settled.try_recv().is_err());
+                parcel.receipts.into_iter().for_each(Receipt::settle);
+            }
+            assert!(settled.try_recv().is_ok());
+        }
     }
 }
