@@ -5,10 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use moka::sync::Cache;
 
-use crate::{
-    hub::Topic,
-    protocol::{Event, Frame},
-};
+use crate::{hub::Topic, protocol::Frame};
 
 /// How long an event is kept after it was published; Pusher keeps it for up to as long.
 const TIME_TO_LIVE: Duration = Duration::from_secs(30 * 60);
@@ -27,10 +24,11 @@ pub struct CachedEvent {
 }
 
 impl CachedEvent {
-    fn new(frame: &Frame, event: Event<'_>) -> Self {
+    /// The event of a frame whose raw `data` is so many bytes long.
+    pub fn new(frame: &Frame, data: usize) -> Self {
         // A published event ends with its data and one closing brace.
         let end = frame.bytes().len() - 1;
-        let data = frame.bytes().slice(end - event.data.len()..end);
+        let data = frame.bytes().slice(end - data..end);
         Self { frame: frame.clone(), data, expires: Instant::now() + TIME_TO_LIVE }
     }
 
@@ -75,8 +73,8 @@ impl Default for LocalCache {
 
 impl LocalCache {
     /// Keeps an event in place of the one before it.
-    pub fn put(&self, topic: &Topic, frame: &Frame, event: Event<'_>) {
-        self.events.insert(topic.clone(), CachedEvent::new(frame, event));
+    pub fn put(&self, topic: &Topic, event: CachedEvent) {
+        self.events.insert(topic.clone(), event);
         self.misses.invalidate(topic);
     }
 
@@ -94,7 +92,7 @@ impl LocalCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{ChannelName, event};
+    use crate::protocol::{ChannelName, Event, event};
 
     #[test]
     fn the_data_of_a_cached_event_is_found_again() {
@@ -103,7 +101,7 @@ mod tests {
         let event = Event { name: "\"n\"", data: r#""{\"a\":1}""# };
         let cache = LocalCache::default();
         assert!(cache.get(&topic).is_none());
-        cache.put(&topic, &event::published(&channel, event), event);
+        cache.put(&topic, CachedEvent::new(&event::published(&channel, event), event.data.len()));
         let cached = cache.get(&topic).unwrap();
         assert_eq!(cached.data(), event.data);
         assert!((1798..=1800).contains(&cached.ttl_seconds()));
@@ -117,7 +115,7 @@ mod tests {
         assert!(cache.is_first_miss(&topic));
         assert!(!cache.is_first_miss(&topic));
         let event = Event { name: "\"n\"", data: "\"\"" };
-        cache.put(&topic, &event::published(&channel, event), event);
+        cache.put(&topic, CachedEvent::new(&event::published(&channel, event), event.data.len()));
         assert!(cache.is_first_miss(&topic));
     }
 }

@@ -4,19 +4,21 @@
 //! them. Each verb keeps one promise about order: whatever a subscriber is told about a channel comes in the order in
 //! which it happened, beginning with its own `subscription_succeeded`.
 
+mod clustered;
+mod counts;
+mod hearing;
+mod journal;
+mod resync;
 mod subscriptions;
 mod users;
 
 use std::{
     num::NonZeroU32,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
-use app_manager::{
-    app::{App, AppId},
-    apps::Apps,
-};
+use app_manager::{app::App, apps::Apps};
 use thiserror::Error;
 
 pub use subscriptions::{ClientFrame, Subscription};
@@ -29,12 +31,14 @@ pub use crate::{
 };
 use crate::{
     cache::LocalCache,
-    cluster::census::Census,
+    cluster::{Cluster, census::Census},
     hub::{Flush, Hub, Topic},
     protocol::{ChannelName, Close, Event, Frame, SocketId, event},
     tally::Tally,
     webhooks::Webhooks,
 };
+use counts::CountTeller;
+pub use journal::tell_of_journal;
 
 /// How long a publisher waits for a channel that has more to deliver than it may hold.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,6 +59,9 @@ struct Shared {
     /// What users are told whose connections the customer's backend ends.
     terminated: Close,
     tally: Arc<Tally>,
+    /// The other nodes; none where this one is the whole server.
+    cluster: OnceLock<Cluster>,
+    counts: CountTeller,
 }
 
 /// A channel has more to deliver than it can; the publisher should try again a little later.
@@ -66,18 +73,41 @@ impl Channels {
     /// No channels yet. `terminated` is what users are told whose connections the customer's backend ends.
     pub fn new(apps: Apps, webhooks: Webhooks, terminated: Close, tally: Arc<Tally>) -> Self {
         let (hub, census, cache) = (Hub::new(Arc::clone(&tally)), Census::default(), LocalCache::default());
-        Self { shared: Arc::new(Shared { hub, census, cache, webhooks, apps, terminated, tally }) }
+        let (cluster, counts) = (OnceLock::new(), CountTeller::default());
+        let shared = Shared { hub, census, cache, webhooks, apps, terminated, tally, cluster, counts };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on these channels are those of other nodes as well. To be called before anybody comes: they need the
+    /// channels to hear, and the channels need them to speak.
+    pub fn join_cluster(&self, cluster: Cluster) {
+        assert!(self.shared.cluster.set(cluster).is_ok(), "a node is in one cluster");
+    }
+
+    /// The other nodes.
+    fn cluster(&self) -> Option<&Cluster> {
+        self.shared.cluster.get()
     }
 
     /// Counts a connection of an app in; false if the app has all that it may have.
-    pub fn connect(&self, app: &App) -> bool {
+    pub async fn connect(&self, app: &App) -> bool {
         let limit = app.limits.max_connections.and_then(NonZeroU32::new);
-        self.shared.census.connect(&app.id, limit)
+        match (self.cluster(), limit) {
+            // Without a limit there is nothing to agree on. Without Redis, what this node has is all that is known.
+            (Some(cluster), Some(_)) => match cluster.census.connect(&app.id, limit).await {
+                Ok(has_room) => has_room && self.shared.census.connect(&app.id, None),
+                Err(_) => self.shared.census.connect(&app.id, None),
+            },
+            _ => self.shared.census.connect(&app.id, limit),
+        }
     }
 
     /// Counts a connection out that was counted in.
-    pub fn disconnect(&self, app: &AppId) {
-        self.shared.census.disconnect(app);
+    pub fn disconnect(&self, app: &App) {
+        self.shared.census.disconnect(&app.id);
+        if let (Some(cluster), Some(_)) = (self.cluster(), app.limits.max_connections) {
+            cluster.census.disconnect(&app.id);
+        }
     }
 
     /// Delivers an event to every subscriber of every channel but `except`. When this is done, the event has been
@@ -96,6 +126,7 @@ impl Channels {
         for channel in channels {
             let topic = topic(app, channel);
             let frame = event::published(channel, event);
+            self.tell_others(&topic, &frame, except)?;
             while let Err(full) = self.try_publish(&topic, &frame, event, except) {
                 tokio::time::timeout(PATIENCE, full.room()).await.map_err(|_| Overloaded)?;
             }
@@ -117,7 +148,7 @@ impl Channels {
             // Held, so that who subscribes now gets the event once: again from the cache or live.
             let place = census.place(topic);
             let flush = hub.enqueue(topic, frame, except)?;
-            cache.put(topic, frame, event);
+            cache.put(topic, CachedEvent::new(frame, event.data.len()));
             drop(place);
             flush
         } else {
@@ -129,8 +160,22 @@ impl Channels {
         Ok(())
     }
 
+    /// Tells the nodes that have subscribers of the channel of an event. Before anybody here gets it: what is refused
+    /// must not have been heard by some.
+    fn tell_others(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Result<(), Overloaded> {
+        match self.cluster() {
+            Some(cluster) => cluster.bus.publish(topic, frame, except).map_err(|_| Overloaded),
+            None => Ok(()),
+        }
+    }
+
     /// The occupied channels of an app whose names begin with `prefix`.
     pub async fn list(&self, app: &App, prefix: &str) -> Vec<(ChannelName, Occupancy)> {
+        if let Some(cluster) = self.cluster()
+            && let Ok(channels) = cluster.census.occupied(&app.id, prefix).await
+        {
+            return channels;
+        }
         self.shared.census.occupied(&app.id, prefix)
     }
 
@@ -141,7 +186,13 @@ impl Channels {
 
     /// How full a channel is.
     pub async fn occupancy(&self, app: &App, channel: &ChannelName) -> Occupancy {
-        self.shared.census.place(&topic(app, channel)).occupancy()
+        let topic = topic(app, channel);
+        if let Some(cluster) = self.cluster()
+            && let Ok(occupancy) = cluster.census.occupancy(&topic).await
+        {
+            return occupancy;
+        }
+        self.shared.census.place(&topic).occupancy()
     }
 
     /// What a new subscriber of a cache channel would get again.
@@ -151,7 +202,13 @@ impl Channels {
 
     /// The ids of the users in a presence channel.
     pub async fn users(&self, app: &App, channel: &ChannelName) -> Vec<Box<str>> {
-        self.shared.census.members(&topic(app, channel))
+        let topic = topic(app, channel);
+        if let Some(cluster) = self.cluster()
+            && let Ok(users) = cluster.census.members(&topic).await
+        {
+            return users;
+        }
+        self.shared.census.members(&topic)
     }
 
     /// Tells what was held back until this second of the node's clock: counts of subscribers that change often, and

@@ -59,6 +59,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     let node = Node::build(config)?;
     let address = node.address().context("cannot tell the address")?;
+    tokio::select! {
+        () = node.join() => {}
+        () = signals.next() => return Ok(()),
+    }
     writeln!(std::io::stdout(), "socket-rush {} listening on {address}", env!("CARGO_PKG_VERSION"))
         .context("cannot write to standard output")?;
     if let Some(address) = node.metrics_address() {

@@ -18,8 +18,12 @@ use webhook_worker::{
 };
 
 use crate::{
-    channels::Channels,
-    config::{Config, CorsOrigins, Listen},
+    channels::{self, Channels},
+    cluster::{
+        Bus, Cluster, Journal, RedisCensus,
+        redis::{keys::Keys, link::Link},
+    },
+    config::{Config, CorsOrigins, Driver, Listen, RedisConfig, TlsFiles},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
     hub::pulse,
@@ -32,6 +36,9 @@ use crate::{
     tls::{Certificate, Hangups},
     webhooks::Webhooks,
 };
+
+/// Time to find the other nodes before clients may come.
+const JOIN: Duration = Duration::from_secs(5);
 
 /// A node that has its port and everything behind it, and has not begun to serve.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ pub struct Node {
     readiness: Readiness,
     grace: Duration,
     tally: Arc<Tally>,
+    others: Option<Others>,
     tasks: JoinSet<()>,
 }
 
@@ -63,24 +71,32 @@ impl Node {
         let tally = Arc::new(Tally::new(config.apps.iter().map(|app| app.id.clone())));
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
-        let certificate = config.tls.map(Certificate::load).transpose()?;
-        if let Some(certificate) = &certificate {
-            let hangups = Hangups::take_over().context("cannot listen for signals")?;
-            tasks.spawn(hangups.renew(certificate.clone()));
-        }
+        let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
         let policy = AddressPolicy::blocking_private(config.webhook_block_private_addresses);
         let (webhooks, work) = Webhooks::new(local_queue(&apps, policy));
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
         let readiness = Readiness::default();
+        let node = random_node_id()?;
+        let others = match config.adapter {
+            Driver::Local => None,
+            Driver::Redis => Some(join_cluster(
+                &config.redis,
+                node,
+                &channels,
+                &readiness,
+                (&apps, &webhooks),
+                &mut tasks,
+            )?),
+        };
         let options = connection::Options {
             allow_missing_protocol: config.protocol.allow_missing_protocol,
             subscription_error_style: config.protocol.subscription_error_style,
             max_backlog: config.max_socket_backlog,
         };
         let sockets = Sockets::new(
-            random_node_id()?,
+            node,
             apps.clone(),
             channels.clone(),
             options,
@@ -96,7 +112,19 @@ impl Node {
         let http = Http::new(api, around, Arc::clone(&tally));
         let front = Front { sockets: sockets.clone(), http, certificate };
         let grace = config.shutdown_grace;
-        Ok(Self { listener, metrics, front, channels, sockets, webhooks, readiness, grace, tally, tasks })
+        Ok(Self {
+            listener,
+            metrics,
+            front,
+            channels,
+            sockets,
+            webhooks,
+            readiness,
+            grace,
+            tally,
+            others,
+            tasks,
+        })
     }
 
     /// Where the node listens; with port 0 in the settings, this is the port that it got.
@@ -112,6 +140,16 @@ impl Node {
         self.metrics.as_ref().map(TcpListener::local_addr)
     }
 
+    /// Waits until the other nodes know of this one, if there may be any. A node whose Redis is away serves all the
+    /// same, but is not ready.
+    pub async fn join(&self) {
+        if let Some(others) = &self.others
+            && !others.cluster.joined(JOIN).await
+        {
+            warn!("Redis does not answer: this node serves without the others until it does");
+        }
+    }
+
     /// Begins to serve.
     pub fn start(self) -> RunningNode {
         let Self {
@@ -124,6 +162,7 @@ impl Node {
             readiness,
             grace,
             tally,
+            others,
             mut tasks,
         } = self;
         if let Some(listener) = metrics {
@@ -136,7 +175,34 @@ impl Node {
         let (closing, is_closing) = watch::channel(());
         tasks.spawn(listener::serve(listener, front, is_closing));
         tasks.spawn(keep_time(channels, sockets.clone()));
-        RunningNode { tasks, sockets, webhooks, readiness, grace, closing }
+        RunningNode { tasks, sockets, webhooks, readiness, grace, others, closing }
+    }
+}
+
+/// What there is to take leave of where there may be other nodes.
+#[derive(Debug)]
+struct Others {
+    cluster: Cluster,
+    /// Ends the reading of the journal; closed itself when that has ended.
+    reading: watch::Sender<()>,
+    /// Tells webhooks of what was read. It ends when all of it is through.
+    telling: JoinSet<()>,
+}
+
+impl Others {
+    /// Says what is left to say. Afterwards nothing new comes for the webhooks.
+    async fn leave(&self, deadline: Instant) {
+        let patience = deadline.saturating_duration_since(Instant::now()) / 2;
+        self.cluster.leave(patience).await;
+        self.reading.send_replace(());
+        // What was read and is not told by then is read by another node.
+        let _ = timeout_at(deadline, self.reading.closed()).await;
+    }
+
+    /// Takes off the journal what has been told of.
+    async fn take_off(&mut self, deadline: Instant) {
+        // What is not taken off by then is told of once more, by another node and with the same id.
+        let _ = timeout_at(deadline, self.telling.join_next()).await;
     }
 }
 
@@ -148,6 +214,7 @@ pub struct RunningNode {
     webhooks: Webhooks,
     readiness: Readiness,
     grace: Duration,
+    others: Option<Others>,
     /// Closes the port; closed itself when no HTTP connection is left.
     closing: watch::Sender<()>,
 }
@@ -159,7 +226,13 @@ impl RunningNode {
         let drain = Drain::within(self.grace);
         self.readiness.drain();
         drain.send_away(&self.sockets).await;
+        if let Some(others) = &self.others {
+            others.leave(drain.webhooks_by()).await;
+        }
         self.deliver_webhooks(drain.webhooks_by()).await;
+        if let Some(others) = &mut self.others {
+            others.take_off(drain.end()).await;
+        }
         self.closing.send_replace(());
         if timeout_at(drain.end(), self.closing.closed()).await.is_err() {
             warn!("requests were still under way at the end");
@@ -178,6 +251,40 @@ impl RunningNode {
 fn bind(listen: Listen) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::from(listen);
     listener::bind(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The certificate that the port shows, and shows anew after every SIGHUP.
+fn renewed_certificate(files: TlsFiles, tasks: &mut JoinSet<()>) -> anyhow::Result<Certificate> {
+    let certificate = Certificate::load(files)?;
+    let hangups = Hangups::take_over().context("cannot listen for signals")?;
+    tasks.spawn(hangups.renew(certificate.clone()));
+    Ok(certificate)
+}
+
+/// Makes this node one of those that share a Redis.
+fn join_cluster(
+    redis: &RedisConfig,
+    node: NodeId,
+    channels: &Channels,
+    readiness: &Readiness,
+    (apps, webhooks): (&Apps, &Webhooks),
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Others> {
+    let (link, keys) = (Link::new(redis)?, Keys::new(&redis.prefix));
+    let ear = channels.clone();
+    let (bus, bus_work) = Bus::start(link.clone(), keys.clone(), node, move |heard| ear.hear(heard));
+    let (census, census_work) = RedisCensus::start(link.clone(), keys.clone());
+    let cluster = Cluster { bus, census };
+    channels.join_cluster(cluster.clone());
+    tasks.spawn(bus_work);
+    tasks.spawn(census_work);
+    tasks.spawn(channels.clone().keep_in_step(readiness.clone()));
+    tasks.spawn(channels.clone().tell_counts());
+    let (reading, is_ending) = watch::channel(());
+    let mut telling = JoinSet::new();
+    let journal = Journal::new(link, keys);
+    telling.spawn(channels::tell_of_journal(journal, apps.clone(), webhooks.clone(), is_ending));
+    Ok(Others { cluster, reading, telling })
 }
 
 /// Once a second, does what no event triggers.

@@ -19,19 +19,37 @@ use crate::{connection::Sockets, protocol::Close};
 /// Whether this node wants more work. Cheap to clone: all clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    draining: Arc<AtomicBool>,
+    shared: Arc<Unready>,
+}
+
+/// Why a node may not want more work.
+#[derive(Debug, Default)]
+struct Unready {
+    draining: AtomicBool,
+    /// Nobody hears it, and it hears nobody.
+    apart: AtomicBool,
 }
 
 impl Readiness {
     /// From now on, and for good, load balancers and clients should go elsewhere.
     pub fn drain(&self) {
         // Nothing else is published by it, so no order with other memory is needed.
-        self.draining.store(true, Relaxed);
+        self.shared.draining.store(true, Relaxed);
+    }
+
+    /// Whether the other nodes are out of reach: who is connected stays, but others are better off elsewhere.
+    pub fn set_apart(&self, is_apart: bool) {
+        self.shared.apart.store(is_apart, Relaxed);
+    }
+
+    /// Whether [`set_apart`](Self::set_apart) said so last.
+    pub fn is_apart(&self) -> bool {
+        self.shared.apart.load(Relaxed)
     }
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+        self.shared.draining.load(Relaxed)
     }
 }
 

@@ -24,6 +24,15 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    pub(super) const fn new(channel: ChannelName, user_id: Option<Box<str>>, tells_count: bool) -> Self {
+        Self { channel, user_id, tells_count }
+    }
+
+    /// The channel, which member it is, and whether subscribers are told how many they are.
+    pub(super) fn parts(&self) -> (&ChannelName, Option<&str>, bool) {
+        (&self.channel, self.user_id.as_deref(), self.tells_count)
+    }
+
     /// To what.
     pub const fn channel(&self) -> &ChannelName {
         &self.channel
@@ -43,6 +52,9 @@ impl Channels {
         channel: ChannelName,
         member: Option<Member>,
     ) -> Result<Subscription, MembersFull> {
+        if let Some(cluster) = self.cluster() {
+            return self.subscribe_clustered(cluster, app, socket, channel, member).await;
+        }
         let Shared { hub, census, webhooks, .. } = &*self.shared;
         let topic = topic(app, &channel);
         let user_id = member.as_ref().map(|member| member.user_id.clone());
@@ -73,6 +85,9 @@ impl Channels {
 
     /// Ends a subscription; nothing more is sent to the connection on this channel.
     pub fn unsubscribe(&self, app: &Arc<App>, socket: &Arc<Socket>, subscription: &Subscription) {
+        if let Some(cluster) = self.cluster() {
+            return self.unsubscribe_clustered(cluster, app, socket, subscription);
+        }
         let Shared { hub, census, webhooks, .. } = &*self.shared;
         let Subscription { channel, user_id, tells_count } = subscription;
         let topic = topic(app, channel);
@@ -119,6 +134,10 @@ impl Channels {
     pub fn forward(&self, socket: &Arc<Socket>, event: ClientFrame) -> Result<(), (Full, ClientFrame)> {
         match self.shared.hub.enqueue(&event.topic, &event.frame, Some(socket.id())) {
             Ok(flush) => {
+                // A client is told of nothing that becomes of its events; that other nodes did not hear is counted.
+                if self.tell_others(&event.topic, &event.frame, Some(socket.id())).is_err() {
+                    self.shared.tally.unheard.one();
+                }
                 self.shared.tally.apps.of(&event.topic.app).client_events.one();
                 run(flush, None);
                 Ok(())
@@ -128,10 +147,10 @@ impl Channels {
     }
 
     /// What a new subscriber gets before any event: that it is one, and on cache channels what it missed.
-    fn greeting(&self, app: &Arc<App>, topic: &Topic, place: &Place<'_>) -> Vec<Frame> {
+    pub(super) fn greeting(&self, app: &Arc<App>, topic: &Topic, place: &Place<'_>) -> Vec<Frame> {
         let channel = &topic.channel;
         let success = if channel.is_presence() {
-            event::presence_subscription_succeeded(channel, place.members())
+            event::presence_subscription_succeeded(channel, place.members().into_iter())
         } else {
             event::subscription_succeeded(channel)
         };
@@ -152,17 +171,25 @@ impl Channels {
     fn announce_count(&self, app: &Arc<App>, topic: &Topic, place: &mut Place<'_>) -> Option<Flush> {
         let channel = &topic.channel;
         let count = place.count_to_tell(pulse::now())?;
+        self.tell_webhooks_of_count(app, channel, count);
+        self.announce(topic, &event::subscription_count(channel, count), None)
+    }
+
+    pub(super) fn tell_webhooks_of_count(&self, app: &Arc<App>, channel: &ChannelName, count: u32) {
         if Webhooks::are_wanted(app, EventKind::SubscriptionCount, channel) {
             let (channel, subscription_count) = (channel.to_string(), count.into());
             self.shared.webhooks.tell(app, WebhookEvent::SubscriptionCount { channel, subscription_count });
         }
-        self.announce(topic, &event::subscription_count(channel, count), None)
     }
 
     pub(super) fn tell_due_counts(&self, now: u32) {
         let Shared { census, apps, .. } = &*self.shared;
         for topic in census.due_counts(now) {
             let Some(app) = apps.by_id(topic.app.as_str()) else { continue };
+            if self.cluster().is_some() {
+                self.tell_count_later(&app, &topic);
+                continue;
+            }
             let mut place = census.place(&topic);
             let count = self.announce_count(&app, &topic, &mut place);
             drop(place);

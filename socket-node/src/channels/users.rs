@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use app_manager::app::{App, AppId};
 
-use super::Channels;
+use super::{Channels, Overloaded, Shared};
 use crate::{
-    cluster::census::Edge,
+    cluster::{Cluster, Command, census::Edge},
     hub::{Socket, Topic, pulse},
     protocol::{ChannelName, Frame, event},
 };
@@ -48,6 +48,9 @@ impl Channels {
     /// Makes a connection one of a user's. From now on it gets what is sent to the user, and is told who of its
     /// watchlist is there.
     pub async fn sign_in(&self, app: &App, socket: &Arc<Socket>, sign_in: SignIn) -> UserSession {
+        if let Some(cluster) = self.cluster() {
+            return self.sign_in_clustered(cluster, app, socket, sign_in).await;
+        }
         let SignIn { user_id, watchlist, greeting } = sign_in;
         let hub = &self.shared.hub;
 
@@ -74,20 +77,86 @@ impl Channels {
         UserSession { user_id, watchlist }
     }
 
+    /// The same where users are signed in to other nodes as well. Who comes and goes is told by the census, to the
+    /// watchers on all nodes.
+    async fn sign_in_clustered(
+        &self,
+        cluster: &Cluster,
+        app: &App,
+        socket: &Arc<Socket>,
+        sign_in: SignIn,
+    ) -> UserSession {
+        let SignIn { user_id, watchlist, greeting } = sign_in;
+        let Shared { hub, census, .. } = &*self.shared;
+        let topics: Vec<Topic> = watchlist.iter().map(|watched| watch_topic(&app.id, watched)).collect();
+        let own = user_topic(&app.id, &user_id);
+        let listening: Vec<_> =
+            [&own].into_iter().chain(&topics).map(|topic| cluster.bus.listen(topic)).collect();
+        let entered = {
+            let mut users = census.users(&app.id);
+            (users.sign_in(&user_id) == Edge::First).then(|| cluster.census.sign_in(&app.id, &user_id))
+        };
+        // Without Redis there is nobody to hear, and nobody to tell.
+        for listening in listening {
+            let _ = listening.await;
+        }
+        if let Some(entered) = entered {
+            let _ = entered.await;
+        }
+        {
+            // Held, so that nobody who leaves these topics at the same time makes the node deaf to them.
+            let _users = census.users(&app.id);
+            hub.subscribe(&own, socket, &greeting);
+            for topic in [&own].into_iter().chain(&topics) {
+                hub.subscribe(topic, socket, &[]);
+                drop(cluster.bus.listen(topic));
+            }
+        }
+        if !watchlist.is_empty() {
+            let is_online = match cluster.census.online(&app.id, &watchlist).await {
+                Ok(is_online) => is_online,
+                Err(_) => watchlist.iter().map(|watched| census.users(&app.id).is_online(watched)).collect(),
+            };
+            let those_who_are = |wanted: bool| -> Vec<&str> {
+                let users = watchlist.iter().zip(&is_online);
+                users.filter(|(_, is_online)| **is_online == wanted).map(|(user, _)| &**user).collect()
+            };
+            socket.push(&event::watchlist_events(&those_who_are(true), &those_who_are(false)));
+        }
+        UserSession { user_id, watchlist }
+    }
+
     /// Ends what [`sign_in`](Self::sign_in) began.
     pub fn sign_out(&self, app: &AppId, socket: &Arc<Socket>, session: &UserSession) {
         let hub = &self.shared.hub;
         let mut users = self.shared.census.users(app);
-        hub.unsubscribe(&user_topic(app, &session.user_id), socket.id());
-        for watched in &session.watchlist {
-            hub.unsubscribe(&watch_topic(app, watched), socket.id());
+        let own = user_topic(app, &session.user_id);
+        let watched = session.watchlist.iter().map(|watched| watch_topic(app, watched));
+        for topic in [own].into_iter().chain(watched) {
+            hub.unsubscribe(&topic, socket.id());
+            if let Some(cluster) = self.cluster()
+                && !hub.has_subscribers(&topic)
+            {
+                cluster.bus.unlisten(&topic);
+            }
         }
         users.sign_out(&session.user_id, pulse::now());
     }
 
-    /// Ends all connections that are signed in as this user.
-    pub async fn terminate_user(&self, app: &App, user_id: &str) {
-        for socket in self.shared.hub.subscribers(&user_topic(&app.id, user_id)) {
+    /// Ends all connections that are signed in as this user, on all nodes.
+    pub async fn terminate_user(&self, app: &App, user_id: &str) -> Result<(), Overloaded> {
+        if let Some(cluster) = self.cluster() {
+            let command =
+                Command::TerminateUser { app: app.id.as_str().to_owned(), user: user_id.to_owned() };
+            cluster.bus.command(&command).map_err(|_| Overloaded)?;
+        }
+        self.close_connections_of(&app.id, user_id);
+        Ok(())
+    }
+
+    /// Ends the connections of a user to this node.
+    pub(super) fn close_connections_of(&self, app: &AppId, user_id: &str) {
+        for socket in self.shared.hub.subscribers(&user_topic(app, user_id)) {
             socket.close(&self.shared.terminated);
         }
     }
@@ -98,6 +167,10 @@ impl Channels {
                 let users = self.shared.census.users(&app);
                 if users.is_online(&user_id) {
                     // Back since a moment ago, and told as coming.
+                    continue;
+                }
+                if let Some(cluster) = self.cluster() {
+                    cluster.census.sign_out(&app, &user_id);
                     continue;
                 }
                 let notice = event::watchlist_events(&[], &[&user_id]);

@@ -7,6 +7,7 @@
 
 mod kinds;
 mod place;
+mod roster;
 mod users;
 
 use std::{
@@ -21,6 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use kinds::{Kind, Kinds};
 use place::{ChannelState, Reminder};
 pub use place::{MembersFull, Occupancy, Place};
+pub use roster::{Change, Joining, Notice};
 use users::AppUsers;
 pub use users::Users;
 
@@ -114,6 +116,18 @@ impl Census {
         found
     }
 
+    /// The presence channels that have subscribers here.
+    pub fn presence_channels(&self) -> Vec<Topic> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            for (app, channels) in shard.lock().iter() {
+                let channels = channels.keys().filter(|channel| channel.is_presence());
+                found.extend(channels.map(|channel| Topic { app: app.clone(), channel: channel.clone() }));
+            }
+        }
+        found
+    }
+
     /// How many channels of each kind are occupied.
     pub const fn kinds(&self) -> &Kinds {
         &self.kinds
@@ -121,7 +135,7 @@ impl Census {
 
     /// The members of a presence channel, in the order of their ids.
     pub fn members(&self, topic: &Topic) -> Vec<Box<str>> {
-        self.place(topic).members().map(|member: &Member| member.user_id.clone()).collect()
+        self.place(topic).members().into_iter().map(|member: &Member| member.user_id.clone()).collect()
     }
 
     /// The channels whose count was held back and is due to be told at this second.

@@ -33,7 +33,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         tls: tls(server, problems),
         metrics: metrics(server, problems),
         app_env: text(server, "app_env"),
-        adapter: driver(server, "adapter_driver", problems),
+        adapter: adapter(server, problems),
         cache: driver(server, "cache_driver", problems),
         queue: driver(server, "queue_driver", problems),
         log: log(server),
@@ -102,6 +102,21 @@ fn metrics(server: &Values, problems: &mut Problems) -> Option<Listen> {
     Some(Listen { port, ..listen })
 }
 
+fn adapter(server: &Values, problems: &mut Problems) -> Driver {
+    match text(server, "adapter_driver").as_str() {
+        "redis" => {
+            let redis = redis::build(server);
+            if redis.cluster {
+                let what = "a Redis cluster cannot be the adapter in this version; use a single server";
+                problems.add(server.source("adapter_driver"), what);
+            }
+            Driver::Redis
+        }
+        _ => Driver::Local,
+    }
+}
+
+/// The driver of something that only this process can do.
 fn driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {
     let name = text(server, key);
     if name != "local" {

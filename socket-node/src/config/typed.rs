@@ -76,6 +76,8 @@ pub struct TlsFiles {
 pub enum Driver {
     /// This process alone.
     Local,
+    /// The Redis of the settings.
+    Redis,
 }
 
 /// What is logged, and how.

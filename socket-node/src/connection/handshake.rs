@@ -117,19 +117,19 @@ impl Sockets {
             return debug!("an upgraded connection is neither a TCP stream nor TLS over one");
         };
         match admission {
-            Ok(app) => self.welcome(transport, app, &early),
+            Ok(app) => self.welcome(transport, app, &early).await,
             Err(close) => self.turn_away(transport, &close),
         }
     }
 
-    fn welcome(self, transport: Transport, app: Arc<App>, early: &Bytes) {
+    async fn welcome(self, transport: Transport, app: Arc<App>, early: &Bytes) {
         let activity_timeout_seconds = app.limits.activity_timeout_seconds;
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds };
         let socket = Socket::new(self.next_id(), transport, options, Arc::clone(&self.shared.tally));
         self.shared.registry.insert(&socket);
         let mut session = Session::new(self, app, socket, early);
-        if session.claim_place_or_wait() {
+        if session.claim_place_or_wait().await {
             session
                 .socket()
                 .push(&event::connection_established(session.socket().id(), activity_timeout_seconds));

@@ -108,22 +108,22 @@ impl Session {
 
     /// Takes one of the app's places, or, where connections must be authorised first, starts the time for that:
     /// those that are not yet authorised do not count. False if there is no place; the client is told.
-    pub(super) fn claim_place_or_wait(&mut self) -> bool {
+    pub(super) async fn claim_place_or_wait(&mut self) -> bool {
         if self.app.features.require_authorization {
             self.socket.authorize_within(self.app.limits.authorization_timeout_seconds);
             return true;
         }
-        self.claim_place()
+        self.claim_place().await
     }
 
     /// The connection has shown that it may be here. False if there is no place for it; the client is told.
-    pub(super) fn authorize(&mut self) -> bool {
+    pub(super) async fn authorize(&mut self) -> bool {
         self.socket.authorized();
-        self.claim_place()
+        self.claim_place().await
     }
 
-    fn claim_place(&mut self) -> bool {
-        self.is_counted = self.is_counted || self.sockets.shared.channels.connect(&self.app);
+    async fn claim_place(&mut self) -> bool {
+        self.is_counted = self.is_counted || self.sockets.shared.channels.connect(&self.app).await;
         if !self.is_counted {
             self.socket.close(&Close::OVER_QUOTA);
         }
@@ -298,7 +298,7 @@ impl Drop for Session {
             channels.sign_out(&app.id, socket, &user.session);
         }
         if self.is_counted {
-            channels.disconnect(&app.id);
+            channels.disconnect(app);
         }
         sockets.shared.tally.apps.of(&app.id).disconnections.one();
         if tracing::enabled!(Level::DEBUG) {

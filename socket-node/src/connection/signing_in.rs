@@ -53,7 +53,7 @@ impl Session {
             }
             None => {}
         }
-        if !self.authorize() {
+        if !self.authorize().await {
             return Ok(());
         }
         let UserData { id, user_info, watchlist } = user;

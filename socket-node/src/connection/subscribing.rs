@@ -68,7 +68,7 @@ impl Session {
         }
         let needs_auth = channel.needs_auth();
         let member = if needs_auth { self.authorize_subscribe(&channel, request)? } else { None };
-        if needs_auth && !self.authorize() {
+        if needs_auth && !self.authorize().await {
             return Ok(());
         }
         let channels = self.sockets.shared.channels.clone();

@@ -41,8 +41,12 @@ async fn alive() -> Json<Status> {
 }
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
-    if readiness.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(Status { status: "draining" })).into_response();
-    }
-    Json(Status { status: "ok" }).into_response()
+    let status = if readiness.is_draining() {
+        "draining"
+    } else if readiness.is_apart() {
+        "apart"
+    } else {
+        return Json(Status { status: "ok" }).into_response();
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Status { status })).into_response()
 }

@@ -25,6 +25,9 @@ const MAX_BATCH: usize = 128 * 1024;
 /// Bytes that may wait in an inbox; then publishers have to wait.
 const MAX_INBOX: usize = 4 * 1024 * 1024;
 
+/// Bytes that may wait of what other nodes have published: they cannot be made to wait.
+const MAX_HEARD: usize = 16 * MAX_INBOX;
+
 /// Who is subscribed to a channel here, and what they have not been sent yet.
 #[derive(Debug)]
 pub struct Channel {
@@ -122,6 +125,14 @@ impl Channel {
             return Err(Full(Arc::clone(self)));
         }
         Ok(self.enqueue_always(frame, except))
+    }
+
+    pub(super) fn enqueue_heard(self: &Arc<Self>, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
+        if self.inbox.lock().bytes > MAX_HEARD {
+            self.tally.unheard.one();
+            return None;
+        }
+        self.enqueue_always(frame, except)
     }
 
     pub(super) fn enqueue_always(self: &Arc<Self>, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {

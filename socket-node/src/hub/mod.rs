@@ -106,9 +106,20 @@ impl Hub {
         self.channel(topic)?.enqueue_always(frame, except)
     }
 
+    /// The same for what another node has published. It may be more than this node can deliver, and then the rest is
+    /// lost, and counted: whoever published it has long been answered.
+    pub fn enqueue_heard(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
+        self.channel(topic)?.enqueue_heard(frame, except)
+    }
+
     /// The sockets that are subscribed to a channel at this moment.
     pub fn subscribers(&self, topic: &Topic) -> Vec<Arc<Socket>> {
         self.channel(topic).map(|channel| channel.sockets()).unwrap_or_default()
+    }
+
+    /// Whether any socket is subscribed to a channel at this moment.
+    pub fn has_subscribers(&self, topic: &Topic) -> bool {
+        self.channel(topic).is_some_and(|channel| !channel.is_empty())
     }
 
     fn channel(&self, topic: &Topic) -> Option<Arc<Channel>> {

@@ -219,3 +219,19 @@ async fn what_comes_too_late_for_a_connection_is_not_counted_as_sent() {
     assert_eq!(tally.sent.total(), 4, "bob has gone");
     assert_eq!([alice.close_code(), bob.close_code()], [None, Some(1005)]);
 }
+
+#[tokio::test]
+async fn what_other_nodes_publish_is_bounded_and_what_is_beyond_is_counted() {
+    let tally = Arc::new(Tally::default());
+    let (hub, topic) = (Hub::new(Arc::clone(&tally)), topic("room"));
+    let (socket, _client) = connect(1, 1024).await;
+    hub.subscribe(&topic, &socket, &[]);
+    let frame = Frame::text(1 << 20, |buffer| buffer.resize(buffer.len() + (1 << 20), b'x'));
+    // Nobody flushes as long as the duty is not done.
+    let duty = hub.enqueue_heard(&topic, &frame, None).expect("the channel is idle");
+    for _ in 0..100 {
+        assert!(hub.enqueue_heard(&topic, &frame, None).is_none(), "somebody has the duty");
+    }
+    assert!((30..=40).contains(&tally.unheard.total()), "{}", tally.unheard.total());
+    duty.run();
+}

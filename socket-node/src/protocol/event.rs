@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{ChannelName, Frame, SocketId};
@@ -52,6 +53,21 @@ pub fn published(channel: &ChannelName, event: Event<'_>) -> Frame {
     let Event { name, data } = event;
     let capacity = name.len() + channel.as_str().len() + data.len() + 32;
     join(capacity, &["{\"event\":", name, ",\"channel\":\"", channel.as_str(), "\",\"data\":", data, "}"])
+}
+
+/// The raw JSON string of `data`, out of the frame of an event that a backend published. None if it is that of
+/// something else.
+pub fn published_data(frame: &Frame) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Published<'a> {
+        #[serde(borrow)]
+        event: Cow<'a, str>,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let Published { event, data } = serde_json::from_slice(frame.payload()).ok()?;
+    let is_published = !event.starts_with("client-") && !event.starts_with("pusher");
+    is_published.then(|| data.get())
 }
 
 /// A client's event as it reaches the others. On presence channels it carries the sender's user id.

@@ -30,6 +30,8 @@ pub struct Tally {
     pub errors: ByCode,
     /// Connections that were cut off because their client read too slowly.
     pub cut: Count,
+    /// Events that were delivered on their own node and not on others: there was no room for them on the way.
+    pub unheard: Count,
     /// Requests of the HTTP API, by endpoint and outcome.
     pub requests: Requests,
     /// How long their answers took.

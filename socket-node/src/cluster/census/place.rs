@@ -1,11 +1,13 @@
 //! One channel's entry in the census, held while it changes.
 
-use std::collections::BTreeMap;
-
 use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
+use tokio::sync::oneshot;
 
-use super::{Edge, Kinds, Shard};
+use super::{
+    Edge, Kinds, Shard,
+    roster::{Change, Joining, Notice, Roster},
+};
 use crate::{hub::Topic, protocol::event::Member};
 
 /// Up to so many subscribers every change of their count is told; above, only every few seconds.
@@ -24,16 +26,6 @@ pub(super) struct ChannelState {
     is_reminded: bool,
     /// Only presence channels have members.
     roster: Option<Box<Roster>>,
-}
-
-/// Members by user id; in its order they stand in the lists that clients get.
-type Roster = BTreeMap<Box<str>, Entry>;
-
-#[derive(Debug)]
-struct Entry {
-    /// As the first of the user's connections gave it.
-    member: Member,
-    connections: u32,
 }
 
 /// How full a channel is.
@@ -119,35 +111,82 @@ impl<'a> Place<'a> {
     /// # Errors
     /// If one more member would be too many.
     pub fn join_member(&mut self, member: Member, limit: u32) -> Result<Edge, MembersFull> {
-        if let Some(entry) = self.roster_mut().and_then(|roster| roster.get_mut(&member.user_id)) {
-            entry.connections += 1;
-            return Ok(Edge::None);
+        let roster = self.roster_entry();
+        if !roster.has(&member.user_id) {
+            if roster.len() >= limit {
+                return Err(MembersFull { limit });
+            }
+            roster.connect(&member);
+            roster.apply(&Change::Joined(member));
+            return Ok(Edge::First);
         }
-        if self.occupancy().users >= limit {
-            return Err(MembersFull { limit });
-        }
-        let roster = self.entry().roster.get_or_insert_default();
-        roster.insert(member.user_id.clone(), Entry { member, connections: 1 });
-        Ok(Edge::First)
+        roster.connect(&member);
+        Ok(Edge::None)
     }
 
     /// A connection of a member leaves; it still has to [`leave`](Self::leave).
     pub fn leave_member(&mut self, user_id: &str) -> Edge {
         let Some(roster) = self.roster_mut() else { return Edge::None };
-        let Some(entry) = roster.get_mut(user_id) else { return Edge::None };
-        entry.connections -= 1;
-        if entry.connections > 0 {
+        if !roster.disconnect(user_id) {
             return Edge::None;
         }
-        roster.remove(user_id);
+        roster.apply(&Change::Left(user_id.into()));
         Edge::Last
     }
 
+    /// A connection of a user wants to come where other nodes have members as well. If it has to be asked, it has to
+    /// be told by [`end_join`](Self::end_join) how that ended.
+    pub fn begin_join(&mut self, member: &Member) -> Joining {
+        self.roster_entry().begin_join(member)
+    }
+
+    /// A connection that asked came, or did not.
+    pub fn end_join(&mut self, user_id: &str, has_come: bool) {
+        if let Some(roster) = self.roster_mut() {
+            roster.end_join(user_id, has_come);
+        }
+    }
+
+    /// A connection of a user leaves where other nodes have members as well; true if it was the last here. The user
+    /// is a member until the notice of it is heard.
+    pub fn begin_leave(&mut self, user_id: &str) -> bool {
+        self.roster_mut().is_some_and(|roster| roster.disconnect(user_id))
+    }
+
+    /// Makes a change that nobody could be asked about; false if there is nothing to change.
+    pub fn apply(&mut self, change: &Change) -> bool {
+        self.roster_mut().is_some_and(|roster| roster.apply(change))
+    }
+
+    /// Answers when every notice up to a version was heard.
+    pub fn heard_of(&mut self, version: u64) -> oneshot::Receiver<()> {
+        self.roster_entry().heard_of(version)
+    }
+
+    /// Takes a notice in; gives what it changed. Nobody is told of channels without subscribers here.
+    pub fn hear(&mut self, notice: Notice) -> Option<Change> {
+        self.state()?;
+        self.roster_entry().hear(notice)
+    }
+
+    /// From here to the next [`read`](Self::read), notices are only kept: some may have been missed.
+    pub fn lose_track(&mut self) {
+        if let Some(roster) = self.roster_mut() {
+            roster.lose_track();
+        }
+    }
+
+    /// Takes over who is there at a version; gives what that changed. See [`Roster::read`].
+    pub fn read(&mut self, version: u64, members: Vec<Member>, forget: bool) -> Vec<Change> {
+        if self.state().is_none() {
+            return Vec::new();
+        }
+        self.roster_entry().read(version, members, forget)
+    }
+
     /// The members, in the order of their ids.
-    pub fn members(&self) -> impl ExactSizeIterator<Item = &Member> {
-        static NOBODY: Roster = Roster::new();
-        let roster = self.state().and_then(|state| state.roster.as_deref()).unwrap_or(&NOBODY);
-        roster.values().map(|entry| &entry.member)
+    pub fn members(&self) -> Vec<&Member> {
+        self.roster().map(|roster| roster.members().collect()).unwrap_or_default()
     }
 
     /// How full the channel is.
@@ -180,6 +219,14 @@ impl<'a> Place<'a> {
         channels.entry(self.topic.channel.clone()).or_default()
     }
 
+    fn roster(&self) -> Option<&Roster> {
+        self.state()?.roster.as_deref()
+    }
+
+    fn roster_entry(&mut self) -> &mut Roster {
+        self.entry().roster.get_or_insert_default()
+    }
+
     fn roster_mut(&mut self) -> Option<&mut Roster> {
         let channels = self.shard.get_mut(&self.topic.app)?;
         channels.get_mut(&self.topic.channel)?.roster.as_deref_mut()
@@ -189,10 +236,7 @@ impl<'a> Place<'a> {
 impl ChannelState {
     pub(super) fn occupancy(&self) -> Occupancy {
         let users = self.roster.as_ref().map_or(0, |roster| roster.len());
-        Occupancy {
-            subscriptions: self.subscriptions,
-            users: u32::try_from(users).expect("there are fewer members than memory has room for"),
-        }
+        Occupancy { subscriptions: self.subscriptions, users }
     }
 }
 

@@ -1,0 +1,111 @@
+//! From the journal of all nodes to this node's webhooks.
+//!
+//! A record is taken off the journal when it was delivered, or given up. Until then it is kept from the other nodes,
+//! and goes to one of them if this node dies: what webhooks are to tell outlives the node that read it.
+
+use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
+
+use app_manager::apps::Apps;
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{MissedTickBehavior, interval},
+};
+use webhook_worker::event::WebhookEvent;
+
+use crate::{
+    cluster::{Journal, JournalDesk, Record, RecordId, Transition},
+    webhooks::{Receipt, Webhooks},
+};
+
+/// Records that this node has read and that are not through. Beyond, others may read more.
+const MAX_OPEN: usize = 20_000;
+
+/// How often the journal hears that records are still being taken care of: well before they count as abandoned.
+const KEEP: Duration = Duration::from_secs(2);
+
+/// A record, and what resolves when it is through.
+type Open = (RecordId, oneshot::Receiver<()>);
+
+/// Hands what the journal gives to the webhooks, until `ending` changes; then it only waits for what it has read.
+pub async fn tell_of_journal(journal: Journal, apps: Apps, webhooks: Webhooks, ending: watch::Receiver<()>) {
+    let (opened, open) = mpsc::channel(MAX_OPEN / 2);
+    let desk = journal.desk();
+    tokio::join!(read(journal, apps, webhooks, ending, opened), take_off(desk, open));
+}
+
+async fn read(
+    mut journal: Journal,
+    apps: Apps,
+    webhooks: Webhooks,
+    mut ending: watch::Receiver<()>,
+    opened: mpsc::Sender<Open>,
+) {
+    loop {
+        let records = tokio::select! {
+            biased;
+            _ = ending.changed() => return,
+            records = journal.next() => records,
+        };
+        for record in records {
+            let event = webhook_event(&record);
+            let (receipt, settled) = Receipt::new(record.id.text(), record.time_ms);
+            match apps.by_id(record.topic.app.as_str()) {
+                Some(app) => webhooks.tell_for_sure(&app, event, receipt).await,
+                // An app that is gone has nobody to be told.
+                None => receipt.settle(),
+            }
+            if opened.send((record.id, settled)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn take_off(mut desk: JournalDesk, mut opened: mpsc::Receiver<Open>) {
+    let mut open = BTreeSet::new();
+    let mut settling: FuturesUnordered<Settling> = FuturesUnordered::new();
+    let mut keeping = interval(KEEP);
+    keeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_reading = true;
+    while is_reading || !settling.is_empty() {
+        tokio::select! {
+            record = opened.recv(), if is_reading && open.len() < MAX_OPEN / 2 => match record {
+                Some((id, settled)) => {
+                    open.insert(id.clone());
+                    settling.push(Box::pin(async move { if settled.await.is_ok() { Ok(id) } else { Err(id) } }));
+                }
+                None => is_reading = false,
+            },
+            Some(settled) = settling.next() => {
+                let mut done = Vec::new();
+                let mut next = Some(settled);
+                while let Some(settled) = next {
+                    open.remove(settled.as_ref().unwrap_or_else(|id| id));
+                    // One that is let go of is told of by another node.
+                    done.extend(settled);
+                    next = settling.next().now_or_never().flatten();
+                }
+                desk.done(&done).await;
+            }
+            _ = keeping.tick() => desk.keep(&open.iter().cloned().collect::<Vec<_>>()).await,
+        }
+    }
+}
+
+/// The id of a record that is through, or, as an error, of one that this node lets go of.
+type Settling = Pin<Box<dyn Future<Output = Result<RecordId, RecordId>> + Send>>;
+
+fn webhook_event(record: &Record) -> WebhookEvent {
+    let channel = record.topic.channel.to_string();
+    match &record.event {
+        Transition::Occupied => WebhookEvent::ChannelOccupied { channel },
+        Transition::Vacated => WebhookEvent::ChannelVacated { channel },
+        Transition::MemberAdded(user_id) => {
+            WebhookEvent::MemberAdded { channel, user_id: user_id.to_string() }
+        }
+        Transition::MemberRemoved(user_id) => {
+            WebhookEvent::MemberRemoved { channel, user_id: user_id.to_string() }
+        }
+    }
+}
