@@ -4,5 +4,6 @@
 mod support;
 
 mod e2e;
+mod faults;
 mod load;
 mod sdk;

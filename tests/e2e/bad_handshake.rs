@@ -49,7 +49,7 @@ const GOOD_HEADERS: [&str; 5] = [
 async fn expect_no_upgrade(node: &Node, requests: impl IntoIterator<Item = (&str, Vec<u8>)>) {
     let mut complaints = Vec::new();
     for (what, bytes) in requests {
-        let answer = raw_request(node.address, &bytes).await;
+        let answer = raw_request(node.door(), &bytes).await;
         // No answer but a close is the right one to what is not HTTP at all.
         let refused = answer.as_ref().is_none_or(|response| (400..500).contains(&response.status));
         if !refused {
@@ -101,7 +101,7 @@ async fn a_request_whose_headers_ask_for_something_else_is_refused() {
 async fn a_wrong_version_is_answered_with_the_right_one() {
     let node = Node::start();
     let response =
-        raw_request(node.address, upgrade_with("Sec-WebSocket-Version: 12")).await.expect("an answer");
+        raw_request(node.door(), upgrade_with("Sec-WebSocket-Version: 12")).await.expect("an answer");
     assert_eq!(
         (response.status, response.header("sec-websocket-version")),
         (426, Some("13")),
@@ -225,7 +225,7 @@ async fn headers_of_an_upgrade_are_read_without_regard_to_case_and_among_others(
         "Upgrade: WebSocket",
         "Upgrade: WEBSOCKET",
     ] {
-        let answer = raw_request(node.address, upgrade_with(header)).await.expect("an answer");
+        let answer = raw_request(node.door(), upgrade_with(header)).await.expect("an answer");
         assert_eq!(answer.status, 101, "{header}");
         // The answer to the key that RFC 6455 uses as its example.
         assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -393,7 +393,7 @@ async fn a_body_on_the_upgrade_is_no_way_in() {
         [("Content-Length", "5"), ("Transfer-Encoding", "chunked"), ("Content-Length", "99999999999")]
     {
         let answer =
-            raw_request(node.address, upgrade_request(PATH, &[header]) + "5\r\nhello\r\n0\r\n\r\n").await;
+            raw_request(node.door(), upgrade_request(PATH, &[header]) + "5\r\nhello\r\n0\r\n\r\n").await;
         let status = answer.map(|response: Response| response.status);
         assert!(
             status.is_none_or(|status| status == 101 || (400..500).contains(&status)),

@@ -135,11 +135,11 @@ async fn a_page_of_another_origin_is_refused_with_4009() {
     let path = format!("/app/app-key?{QUERY}");
     for origin in ["https://evil.example", "http://shop.example", "https://shop.example.evil.example", "null"]
     {
-        let mut client = Client::open(node.address, &node.credentials, &path, &[("Origin", origin)]).await;
+        let mut client = Client::open(node.door(), &node.credentials, &path, &[("Origin", origin)]).await;
         client.expect_end(4009).await;
     }
     for origin in ["https://shop.example", "https://SHOP.example", "https://www.partner.example"] {
-        Client::open(node.address, &node.credentials, &path, &[("Origin", origin)]).await.established().await;
+        Client::open(node.door(), &node.credentials, &path, &[("Origin", origin)]).await.established().await;
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_page_of_another_origin_is_refused_with_4009() {
 async fn any_origin_will_do_where_the_app_names_none() {
     let node = Node::start();
     let (path, headers) = (format!("/app/app-key?{QUERY}"), [("Origin", "https://anywhere.example")]);
-    Client::open(node.address, &node.credentials, &path, &headers).await.established().await;
+    Client::open(node.door(), &node.credentials, &path, &headers).await.established().await;
 }
 
 #[tokio::test]

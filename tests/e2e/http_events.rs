@@ -187,6 +187,8 @@ async fn info_is_answered_for_each_distinct_channel() {
     client.subscribe_presence("presence-p", "u1", json!({})).await;
     let mut second = node.connect().await;
     second.subscribe_presence("presence-p", "u1", json!({})).await;
+    let two = json!({"occupied": true, "subscription_count": 2});
+    api.expect_soon("/channels/presence-p?info=subscription_count", two).await;
     let event =
         |channels: Value, info: &str| json!({"name": "e", "data": "d", "channels": channels, "info": info});
 

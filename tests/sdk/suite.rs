@@ -12,7 +12,10 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-use crate::support::node::{Launch, Node};
+use crate::support::{
+    node::{Launch, Node},
+    proxy::Proxy,
+};
 
 /// How long a suite may take. Each of its own waits has a shorter one and says what it waited for, so this only cuts
 /// off a script that hangs.
@@ -84,6 +87,12 @@ impl Suite {
 
     async fn execute(self, node: &Node, output: &File) -> ExitStatus {
         let copy = || output.try_clone().expect("the file can be shared");
+        // A suite knows one port. Where the node is two processes, its connections are led to both by turns.
+        let proxy = match node.requests().addresses() {
+            [_] => None,
+            several => Some(Proxy::before(several).await),
+        };
+        let address = proxy.as_ref().map_or(node.address, |proxy| proxy.address);
         let [id, key, secret] = APP;
         let mut script = Command::new(&self.interpreter);
         script
@@ -91,8 +100,8 @@ impl Suite {
             // Nothing else of the caller's environment, so that a proxy or an option set there changes no result.
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("SOCKET_RUSH_HOST", node.address.ip().to_string())
-            .env("SOCKET_RUSH_PORT", node.address.port().to_string())
+            .env("SOCKET_RUSH_HOST", address.ip().to_string())
+            .env("SOCKET_RUSH_PORT", address.port().to_string())
             .env("SOCKET_RUSH_APP_ID", id)
             .env("SOCKET_RUSH_APP_KEY", key)
             .env("SOCKET_RUSH_APP_SECRET", secret)

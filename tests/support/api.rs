@@ -7,31 +7,43 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use md5::{Digest, Md5};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::sleep;
 
 pub(crate) use wire::{Connection, Response, raw_request};
 
-use super::{node::Node, signing::Credentials};
+use super::{
+    node::{Doors, Node},
+    signing::Credentials,
+};
+
+/// How long one node may take to know what the other was told, on a machine that is busy.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Time between two times of asking.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// One app's view of a node's HTTP API. Paths given to it begin after `/apps/{id}`.
 ///
-/// Requests in sequence share one kept-alive connection, concurrent ones have one each.
+/// Requests in sequence share one kept-alive connection to each process, concurrent ones have one each. Of two processes
+/// that are one node, one gets all that is published, and both are read from by turns.
 #[derive(Debug)]
 pub(crate) struct Api {
-    addr: SocketAddr,
+    doors: Doors,
     app: Credentials,
-    /// Connections that are waiting for their next request.
-    idle: Mutex<Vec<Connection>>,
+    /// Connections that are waiting for their next request, and where they lead.
+    idle: Mutex<Vec<(SocketAddr, Connection)>>,
 }
 
 impl Api {
     /// An app's API on the node at `addr`.
     pub(crate) fn new(addr: SocketAddr, app_id: &str, key: &str, secret: &str) -> Self {
-        Self { addr, app: Credentials::new(app_id, key, secret), idle: Mutex::default() }
+        let doors = Doors::new(&[addr], 0);
+        Self { doors, app: Credentials::new(app_id, key, secret), idle: Mutex::default() }
     }
 
     /// The API of the app that the node was started with.
@@ -41,7 +53,7 @@ impl Api {
 
     /// The API of any of the node's apps.
     pub(crate) fn of(node: &Node, app: &Credentials) -> Self {
-        Self { addr: node.address, app: app.clone(), idle: Mutex::default() }
+        Self { doors: node.requests().clone(), app: app.clone(), idle: Mutex::default() }
     }
 
     /// Publishes an event and expects the answer of the real service to the byte. `data` is text, or a JSON value
@@ -60,6 +72,21 @@ impl Api {
     /// Gets a path with its query, signed.
     pub(crate) async fn get(&self, path_and_query: &str) -> Response {
         self.request("GET", path_and_query).send().await
+    }
+
+    /// Gets a path and expects this answer: at once of a single node; of two, within a moment, because what one has just
+    /// been told (a subscription more, a channel left) reaches the other a little later.
+    pub(crate) async fn expect_soon(&self, path_and_query: &str, expected: Value) {
+        let deadline =
+            Instant::now() + if self.doors.addresses().len() > 1 { MOMENT } else { Duration::ZERO };
+        loop {
+            let told = self.get(path_and_query).await.expect_status(200).json();
+            if told == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{path_and_query}: {told} instead of {expected}");
+            sleep(PAUSE).await;
+        }
     }
 
     /// A request to this app, to be changed before it is signed and sent.
@@ -88,8 +115,9 @@ impl Api {
     /// Sends bytes on a kept-alive connection. A connection that the server closed while nobody used it is
     /// replaced once, as every HTTP client does.
     async fn exchange(&self, method: &str, bytes: &[u8]) -> io::Result<Response> {
-        if let Some(connection) = self.take_idle() {
-            match self.exchange_on(connection, method, bytes).await {
+        let address = self.door(method);
+        if let Some(connection) = self.take_idle(address) {
+            match self.exchange_on(address, connection, method, bytes).await {
                 Ok(Some(response)) => return Ok(response),
                 Ok(None) => {}
                 Err(error)
@@ -98,13 +126,14 @@ impl Api {
                 Err(error) => return Err(error),
             }
         }
-        let connection = Connection::open(self.addr).await?;
-        let response = self.exchange_on(connection, method, bytes).await?;
+        let connection = Connection::open(address).await?;
+        let response = self.exchange_on(address, connection, method, bytes).await?;
         response.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     async fn exchange_on(
         &self,
+        address: SocketAddr,
         mut connection: Connection,
         method: &str,
         bytes: &[u8],
@@ -112,13 +141,24 @@ impl Api {
         connection.send(bytes).await?;
         let response = connection.response_to(method).await?;
         if connection.is_reusable() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((address, connection));
         }
         Ok(response)
     }
 
-    fn take_idle(&self) -> Option<Connection> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    /// Where a request goes. What changes something keeps to one process: nobody promises an order to a publisher who
+    /// does not.
+    fn door(&self, method: &str) -> SocketAddr {
+        match method {
+            "POST" => self.doors.addresses().last().copied().expect("a node has a door"),
+            _ => self.doors.next(),
+        }
+    }
+
+    fn take_idle(&self, address: SocketAddr) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = idle.iter().position(|(leads_to, _)| *leads_to == address)?;
+        Some(idle.swap_remove(position).1)
     }
 }
 
@@ -290,7 +330,9 @@ impl SignedRequest<'_> {
             Query::Params(params) => head.extend_from_slice(wire_query(params).as_bytes()),
             Query::Raw(query) => head.extend_from_slice(query),
         }
-        head.extend_from_slice(format!(" HTTP/1.1\r\nHost: {}\r\n", self.api.addr).as_bytes());
+        head.extend_from_slice(
+            format!(" HTTP/1.1\r\nHost: {}\r\n", self.api.doors.addresses()[0]).as_bytes(),
+        );
         let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in own.chain(framing.iter().copied()) {
             head.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -307,7 +349,7 @@ impl SignedRequest<'_> {
 
     /// Sends it as it is, on a connection of its own that the node may cut off; see [`raw_request`].
     pub(crate) async fn send_or_be_cut_off(self) -> Option<Response> {
-        raw_request(self.api.addr, self.to_bytes()).await
+        raw_request(self.api.door(&self.method), self.to_bytes()).await
     }
 
     fn params_mut(&mut self) -> &mut Vec<(String, String)> {

@@ -119,6 +119,11 @@ impl Client {
         timeout(DEADLINE, self.next_event()).await.unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"))
     }
 
+    /// The same, with another deadline.
+    pub(crate) async fn frame_within(&mut self, deadline: Duration) -> Frame {
+        timeout(deadline, self.next_event()).await.unwrap_or_else(|_| panic!("no event within {deadline:?}"))
+    }
+
     /// The next event must be this one.
     pub(crate) async fn expect(&mut self, event: &str) -> Frame {
         let frame = timeout(DEADLINE, self.next_event()).await;

@@ -1,9 +1,14 @@
-//! What the tests speak with: a node, a client, the HTTP API.
+//! What the tests speak with: a node or several, a client, the HTTP API; and what nodes need, which can be broken.
 
 pub(crate) mod api;
+pub(crate) mod checker;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod node;
+mod process;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod receiver;
+pub(crate) mod redis;
 pub(crate) mod signing;
 pub(crate) mod tls;

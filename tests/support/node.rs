@@ -1,6 +1,7 @@
 //! A running server: the real binary, on a port of its own, with nothing in its environment but what the test gives.
 
 mod launch;
+mod pair;
 
 use std::{
     fs,
@@ -17,20 +18,30 @@ use std::{
 
 use launch::LOG;
 pub(crate) use launch::{Ending, Launch};
-use rustix::process::{Pid, Signal, kill_process};
+use pair::Twin;
+pub(crate) use pair::{Doors, unique_prefix};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::{api::Api, client::Client, signing::Credentials};
+use super::{
+    api::Api,
+    client::Client,
+    process::{freeze, signal, thaw},
+    signing::Credentials,
+};
 
 /// How long a node may take to start, and to end once it has no clients.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A server that listens. Dropping it asks it to end and fails the test unless it ends cleanly and in time.
+/// A server that listens, or two that are one to their clients. Dropping it asks it to end and fails the test unless it
+/// ends cleanly and in time.
+///
+/// Of two, the address, the standard output, the files and the process are those of the first.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// Where it listens.
+    /// Where it listens. Clients and requests that might as well go to its twin go through [`Node::door`].
     pub(crate) address: SocketAddr,
     /// Where it serves metrics, if it was asked to.
     pub(crate) metrics: Option<SocketAddr>,
@@ -43,6 +54,11 @@ pub(crate) struct Node {
     output: Mutex<Receiver<String>>,
     home: TempDir,
     stopped: bool,
+    /// Where clients go.
+    clients: Doors,
+    /// Where requests go.
+    requests: Doors,
+    twin: Option<Twin>,
 }
 
 impl Node {
@@ -61,19 +77,29 @@ impl Node {
         Launch::bare().config(config).start()
     }
 
+    /// Where the next client is to connect to.
+    pub(crate) fn door(&self) -> SocketAddr {
+        self.clients.next()
+    }
+
+    /// Where requests go.
+    pub(crate) fn requests(&self) -> &Doors {
+        &self.requests
+    }
+
     /// A client of the node's app, past the handshake.
     pub(crate) async fn connect(&self) -> Client {
-        Client::connect(self.address, &self.credentials).await
+        Client::connect(self.door(), &self.credentials).await
     }
 
     /// A client that asked for any path, before its first frame.
     pub(crate) async fn connect_to(&self, path_and_query: &str) -> Client {
-        Client::open(self.address, &self.credentials, path_and_query, &[]).await
+        Client::open(self.door(), &self.credentials, path_and_query, &[]).await
     }
 
     /// A client of another of the node's apps, past the handshake.
     pub(crate) async fn connect_as(&self, credentials: &Credentials) -> Client {
-        Client::connect(self.address, credentials).await
+        Client::connect(self.door(), credentials).await
     }
 
     /// The HTTP API of the node's app.
@@ -83,7 +109,11 @@ impl Node {
 
     /// Everything that it has logged until now.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.home.path().join(LOG)).expect("the log file is ours")
+        let mut log = fs::read_to_string(self.home.path().join(LOG)).expect("the log file is ours");
+        if let Some(twin) = &self.twin {
+            log += &twin.node.log();
+        }
+        log
     }
 
     /// Its process id.
@@ -117,19 +147,32 @@ impl Node {
 
     /// Asks it to end, without waiting.
     pub(crate) fn terminate(&self) {
-        self.signal(Signal::TERM);
+        signal(&self.process, Signal::TERM);
+        if let Some(twin) = &self.twin {
+            twin.node.terminate();
+        }
     }
 
     /// Asks it to read its certificate again.
     pub(crate) fn hang_up(&self) {
-        self.signal(Signal::HUP);
+        signal(&self.process, Signal::HUP);
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid =
-            i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child's id is a process id");
-        // It may have ended already; what it ended with is for the caller to see.
-        let _ended = kill_process(pid, signal);
+    /// Ends it without warning, as a crash of its machine does; its descriptors are closed by the kernel.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("it is our child");
+        self.process.wait().expect("it is our child");
+        self.stopped = true;
+    }
+
+    /// Stops its process in the middle of what it does. Its connections stay open, and nothing on them is answered.
+    pub(crate) fn freeze(&self) {
+        freeze(&self.process);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        thaw(&self.process);
     }
 
     /// Asks it to end and waits until it has, cleanly, while the test's own tasks go on.
@@ -147,9 +190,12 @@ impl Node {
         let status = timeout(DEADLINE, ended).await;
         let status = status.unwrap_or_else(|_| panic!("the node did not end within {DEADLINE:?}"));
         assert!(status.success(), "the node ended with {status}; its log:\n{}", self.log());
+        if let Some(twin) = &mut self.twin {
+            Box::pin(twin.node.stop()).await;
+        }
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended by itself. A twin's end is judged when this value is dropped.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         self.stopped = true;
         let output = self.output.get_mut().expect("nobody panics with it locked");
@@ -170,7 +216,10 @@ impl Drop for Node {
             return;
         }
         if !self.stopped {
-            self.terminate();
+            // One that was frozen would not hear of it.
+            thaw(&self.process);
+            // A twin is dropped after this, and would take a second signal for impatience.
+            signal(&self.process, Signal::TERM);
             let status = self.ended();
             assert!(status.success(), "the node ended with {status}; its log:\n{}", self.log());
         }

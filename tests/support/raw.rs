@@ -95,7 +95,7 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects and says nothing.
     pub(crate) async fn connect(node: &Node) -> Self {
-        Self::connect_to(node.address).await
+        Self::connect_to(node.door()).await
     }
 
     /// The same, by address.

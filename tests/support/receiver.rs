@@ -134,8 +134,13 @@ impl Receiver {
 
     /// The next webhook.
     pub(crate) async fn next(&mut self) -> Delivery {
-        let delivery = timeout(DEADLINE, self.deliveries.recv()).await;
-        delivery.unwrap_or_else(|_| panic!("no webhook within {DEADLINE:?}")).expect("it accepts for ever")
+        self.next_within(DEADLINE).await
+    }
+
+    /// The same, with another deadline.
+    pub(crate) async fn next_within(&mut self, deadline: Duration) -> Delivery {
+        let delivery = timeout(deadline, self.deliveries.recv()).await;
+        delivery.unwrap_or_else(|_| panic!("no webhook within {deadline:?}")).expect("it accepts for ever")
     }
 
     /// The next so many webhooks.

@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{
@@ -15,7 +16,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{DEADLINE, Node};
+use super::{DEADLINE, Doors, Node, pair};
 use crate::support::signing::Credentials;
 
 /// How a node is to be started.
@@ -93,8 +94,35 @@ impl Launch {
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Has it share what is in a Redis under this prefix with all nodes that are given the same.
+    pub(crate) fn on_redis(self, redis: SocketAddr, prefix: &str) -> Self {
+        let url = redis.to_string();
+        self.flags(["--adapter-driver", "redis", "--redis-url", &url, "--redis-prefix", prefix])
+    }
+
+    /// The same launch once more, in a directory of its own with the same files.
+    pub(super) fn duplicate(&self) -> Self {
+        let home = TempDir::new().expect("a directory for temporary files");
+        for file in fs::read_dir(self.home.path()).expect("the directory is ours") {
+            let file = file.expect("the directory is ours");
+            fs::copy(file.path(), home.path().join(file.file_name())).expect("launches have plain files");
+        }
+        let Self { arguments, environment, credentials, .. } = self;
+        Self {
+            arguments: arguments.clone(),
+            environment: environment.clone(),
+            credentials: credentials.clone(),
+            home,
+        }
+    }
+
+    /// Starts it, and waits until it listens: twice, where tests are run against two nodes.
     pub(crate) fn start(self) -> Node {
+        if pair::is_wanted() { pair::start(self) } else { self.start_alone() }
+    }
+
+    /// Starts one process in any case, and waits until it listens.
+    pub(crate) fn start_alone(self) -> Node {
         let mut process = self.spawn();
         let output = lines_of(process.stdout.take().expect("standard output is a pipe"));
         let log = || fs::read_to_string(self.home.path().join(LOG)).expect("the log file is ours");
@@ -124,6 +152,9 @@ impl Launch {
             output: Mutex::new(output),
             home,
             stopped: false,
+            clients: Doors::new(&[address], 0),
+            requests: Doors::new(&[address], 0),
+            twin: None,
         }
     }
 

@@ -1,0 +1,188 @@
+//! Numbered events on some channels, clients that take down what they hear of them, and the verdict on that.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use crate::support::{
+    checker::{Checker, Heard, Verdict},
+    client::Client,
+    cluster::Cluster,
+    node::Node,
+};
+
+/// Channels on which is published. Each has one publisher, who uses one node: the order of a channel's events is that in
+/// which one node took them.
+const CHANNELS: usize = 20;
+
+/// The event after which nothing comes on a channel.
+const END: &str = "end";
+
+/// The longest silence that a client bears, and the longest time until the end can be published.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Time between two attempts to publish what must be published.
+const PAUSE: Duration = Duration::from_millis(50);
+
+fn channel(number: usize) -> String {
+    format!("traffic-{number}")
+}
+
+/// The node on which a channel is published.
+fn origin(cluster: &Cluster, number: usize) -> &Node {
+    let nodes = cluster.nodes();
+    &nodes[number % nodes.len()]
+}
+
+/// A client that listens to one channel to its end.
+#[derive(Debug)]
+struct Listener {
+    /// The number of its channel.
+    channel: usize,
+    /// Whether it is a client of the node on which its channel is published.
+    is_local: bool,
+    listening: JoinHandle<Vec<Heard>>,
+}
+
+/// Clients that listen, on all nodes and to all channels.
+#[derive(Debug)]
+pub(super) struct Audience {
+    listeners: Vec<Listener>,
+}
+
+/// What the audience heard, judged apart: what had to cross over to another node, and what had not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdicts {
+    /// On clients of the node on which it was published.
+    pub(super) local: Verdict,
+    /// On clients of other nodes.
+    pub(super) remote: Verdict,
+}
+
+impl Audience {
+    /// So many clients, subscribed.
+    pub(super) async fn of(cluster: &Cluster, clients: usize) -> Self {
+        let nodes = cluster.nodes();
+        let connecting = (0..clients).map(|number| async move {
+            // Each channel has listeners on every node.
+            let (node, number) = (number % nodes.len(), number / nodes.len() % CHANNELS);
+            let mut client = nodes[node].connect().await;
+            client.subscribe(&channel(number)).await;
+            let is_local = std::ptr::eq(origin(cluster, number), &raw const nodes[node]);
+            Listener { channel: number, is_local, listening: tokio::spawn(listen(client)) }
+        });
+        Self { listeners: join_all(connecting).await }
+    }
+
+    /// Waits until everybody has heard the end, and judges by what was published.
+    pub(super) async fn verdicts(self, published: &[Published]) -> Verdicts {
+        let (mut local, mut remote) = (Checker::default(), Checker::default());
+        for Published { channel: number, sequence, at, acknowledged, .. } in published {
+            for checker in [&mut local, &mut remote] {
+                checker.sent(&channel(*number), *sequence, *at, *acknowledged);
+            }
+        }
+        for listener in self.listeners {
+            let heard = listener.listening.await.expect("nobody's connection ends");
+            let checker = if listener.is_local { &mut local } else { &mut remote };
+            checker.heard(&channel(listener.channel), heard);
+        }
+        let verdicts = Verdicts { local: local.verdict(), remote: remote.verdict() };
+        println!("local:  {}\nremote: {}", verdicts.local, verdicts.remote);
+        verdicts
+    }
+}
+
+impl Verdicts {
+    /// Fails the test unless everybody heard everything once and in order.
+    #[track_caller]
+    pub(super) fn assert_sound(&self) {
+        self.local.assert_sound();
+        self.remote.assert_sound();
+    }
+}
+
+/// Takes down what a client hears until the end. Its frames are not parsed: half a million of them would be most of what
+/// the machine does.
+async fn listen(mut client: Client) -> Vec<Heard> {
+    let mut heard = Vec::new();
+    loop {
+        let message = client.message_within(PATIENCE).await.expect("the connection stays");
+        let at = Instant::now();
+        let Ok(text) = message.to_text() else { continue };
+        if text.contains(&format!(r#""event":"{END}""#)) {
+            return heard;
+        }
+        let number = text.rsplit_once(r#""data":""#).and_then(|(_, data)| data.split('"').next());
+        if let Some(sequence) = number.and_then(|number| number.parse().ok()) {
+            heard.push(Heard { sequence, at });
+        }
+    }
+}
+
+/// One attempt to publish.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    channel: usize,
+    sequence: u64,
+    at: Instant,
+    /// Whether the answer was 200.
+    pub(super) acknowledged: bool,
+    /// How long the answer took.
+    pub(super) took: Duration,
+}
+
+/// Publishes events with these numbers on every channel, one each in the time between two beats, and comes back with what
+/// became of them.
+pub(super) async fn publish(cluster: &Cluster, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+    let publishing =
+        (0..CHANNELS).map(|number| publish_on(origin(cluster, number), number, numbers.clone(), beat));
+    join_all(publishing).await.concat()
+}
+
+async fn publish_on(node: &Node, number: usize, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+    let (api, mut pace, mut published) = (node.api(), interval(beat), Vec::new());
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for sequence in numbers {
+        pace.tick().await;
+        let at = Instant::now();
+        let event = json!({"name": "e", "channel": channel(number), "data": sequence.to_string()});
+        let status = api.post("/events", event).await.status;
+        assert!(matches!(status, 200 | 503), "status {status}");
+        published.push(Published {
+            channel: number,
+            sequence,
+            at,
+            acknowledged: status == 200,
+            took: at.elapsed(),
+        });
+    }
+    published
+}
+
+/// Publishes the end of every channel, as often as it takes until that is acknowledged.
+pub(super) async fn publish_the_end(cluster: &Cluster) {
+    for number in 0..CHANNELS {
+        let end = json!({"name": END, "channel": channel(number), "data": ""});
+        publish_surely(origin(cluster, number), &end).await;
+    }
+}
+
+/// Publishes one event, as often as it takes until that is acknowledged.
+pub(super) async fn publish_surely(node: &Node, event: &serde_json::Value) {
+    let api = node.api();
+    let publishing = async {
+        while api.post("/events", event).await.status != 200 {
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(PATIENCE, publishing).await.unwrap_or_else(|_| panic!("no 200 within {PATIENCE:?}"));
+}

@@ -1,0 +1,85 @@
+//! Nodes that share a Redis of their own, each of which may be killed or frozen, and so may Redis and the way to it.
+
+use super::{
+    node::{Launch, Node, unique_prefix},
+    proxy::Proxy,
+    redis::Redis,
+};
+
+const QUIET: &str = "--ignore-logger-middleware";
+
+/// Some nodes and their Redis.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    nodes: Vec<Node>,
+    /// What stands between each node and Redis, if the test asked for it.
+    proxies: Vec<Proxy>,
+    /// What they share. It is dropped last, so that nodes end in peace.
+    pub(crate) redis: Redis,
+}
+
+impl Cluster {
+    /// So many nodes of the usual app, with further flags.
+    pub(crate) fn start(count: usize, flags: &[&str]) -> Self {
+        Self::of(count, || Launch::new().flags(flags.iter().copied()))
+    }
+
+    /// So many nodes of any kind. They log no requests: a test that fails shows their logs, and many publish a lot.
+    pub(crate) fn of(count: usize, launch: impl Fn() -> Launch) -> Self {
+        let (redis, prefix) = (Redis::start(), unique_prefix());
+        let nodes =
+            (0..count).map(|_| launch().flags([QUIET]).on_redis(redis.address, &prefix).start_alone());
+        Self { nodes: nodes.collect(), proxies: Vec::new(), redis }
+    }
+
+    /// So many nodes of the usual app, each of which reaches Redis through a proxy of its own.
+    pub(crate) async fn behind_proxies(count: usize, flags: &[&str]) -> Self {
+        let (redis, prefix) = (Redis::start(), unique_prefix());
+        let (mut nodes, mut proxies) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let proxy = Proxy::to(redis.address).await;
+            let launch =
+                Launch::new().flags(flags.iter().copied()).flags([QUIET]).on_redis(proxy.address, &prefix);
+            // The proxy needs this thread if the test has no other.
+            let started = tokio::task::spawn_blocking(|| launch.start_alone());
+            nodes.push(started.await.expect("the node starts"));
+            proxies.push(proxy);
+        }
+        Self { nodes, proxies, redis }
+    }
+
+    /// One of the nodes.
+    pub(crate) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    /// All of them.
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// One of them, to be stopped.
+    pub(crate) fn node_mut(&mut self, index: usize) -> &mut Node {
+        &mut self.nodes[index]
+    }
+
+    /// A node's way to Redis.
+    pub(crate) fn proxy(&self, index: usize) -> &Proxy {
+        &self.proxies[index]
+    }
+
+    /// Ends a node without warning.
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.nodes[index].kill();
+    }
+
+    /// Stops a node in the middle of what it does.
+    pub(crate) fn freeze(&self, index: usize) {
+        self.nodes[index].freeze();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self, index: usize) {
+        self.nodes[index].thaw();
+    }
+}
