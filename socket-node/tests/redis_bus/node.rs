@@ -7,9 +7,7 @@ use socket_node::{
     cluster::redis::{
         bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull},
         keys::Keys,
-        link::Link,
     },
-    config::{Startup, load},
     hub::Topic,
     protocol::{ChannelName, Event, Frame, NodeId, SocketId, event},
 };
@@ -18,6 +16,8 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+
+use crate::redis_server::link;
 
 /// How long anything may take that is bound to happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -157,18 +157,6 @@ fn number(frame: &Frame) -> u64 {
     let text = String::from_utf8_lossy(frame.bytes()).into_owned();
     let (_, data) = text.split_once("\"data\":\"").expect("an event");
     data.trim_end_matches("\"}").parse().expect("a number")
-}
-
-fn link(port: u16) -> Link {
-    let url = format!("redis://127.0.0.1:{port}");
-    let none: [(&str, &str); 0] = [];
-    // There is no server without an app.
-    let app = ["--app-id", "1", "--app-key", "key", "--app-secret", "secret"];
-    let flags = ["socket-rush", "--redis-url", &url].into_iter().chain(app);
-    let Startup::Run(config) = load(flags, none).expect("good settings") else {
-        panic!("no server was asked for");
-    };
-    Link::new(&config.redis).expect("a good URL")
 }
 
 /// A client that is no node of ours.

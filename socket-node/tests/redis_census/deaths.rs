@@ -87,7 +87,7 @@ async fn an_emptied_redis_is_filled_again_and_nobody_is_told_anything_false() {
     a.census.leave(&left);
     assert!(a.census.enter(&new, ALL).await.is_err());
     let already = world.heard().len();
-    world.redis.restart().await;
+    world.redis.restart();
     world.hear().await;
     a.enters(2).await;
     b.enters(2).await;
@@ -150,7 +150,7 @@ async fn ten_thousand_entries_are_entered_again_in_seconds() {
         enter.await.unwrap();
     }
     world.redis.kill();
-    world.redis.restart().await;
+    world.redis.restart();
     a.enters(2).await;
     let entering = a.census.figures().entering();
     assert_eq!(entering.entries, 10_000);

@@ -30,7 +30,7 @@ async fn a_notice_has_these_bytes() {
     let world = World::new().await;
     let a = world.node().await;
     let room = topic("1", "presence-room");
-    let mut ear = world.redis.link().connect().await.unwrap();
+    let mut ear = world.link().connect().await.unwrap();
     // Versions go on from what is there.
     let version = format!("{}version", world.keys.topic(&room).trim_end_matches("1:presence-room"));
     redis::cmd("SET").arg(version).arg(0x0001_0203_0405_0607_u64 - 1).exec_async(&mut ear).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_notice_has_these_bytes() {
             heard.try_send(push.data[1].clone()).unwrap();
         }
     };
-    let mut ear = world.redis.link().connect_to_hear(hear).await.unwrap();
+    let mut ear = world.link().connect_to_hear(hear).await.unwrap();
     ear.subscribe(world.keys.topic(&room)).await.unwrap();
     a.join(&room, "é", NONE).await;
     let expected = b"\x01\x01\x00\x01\x02\x03\x04\x05\x06\x07\x00\x02\xc3\xa9{\"name\":\"\xc3\xa9\"}";

@@ -118,7 +118,7 @@ async fn a_reader_goes_on_with_a_redis_that_was_emptied() {
     let mut journal = world.journal();
     exactly(&mut journal, 0).await;
     world.redis.kill();
-    world.redis.restart().await;
+    world.redis.restart();
     a.enters(2).await;
     a.census.enter(&topic("1", "room"), ALL).await.unwrap();
     exactly(&mut journal, 1).await;
@@ -133,7 +133,7 @@ async fn a_journal_that_nobody_reads_is_cut_and_that_is_counted() {
     for _ in 0..100_500 {
         many.cmd("XADD").arg(&key).arg("*").arg("kind").arg("unknown").ignore();
     }
-    let mut connection = world.redis.link().connect().await.unwrap();
+    let mut connection = world.link().connect().await.unwrap();
     many.exec_async(&mut connection).await.unwrap();
     a.census.enter(&room, ALL).await.unwrap();
     let figures = a.census.figures();

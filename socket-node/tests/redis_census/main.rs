@@ -8,6 +8,6 @@ mod journals;
 mod limits;
 mod names;
 mod races;
-#[path = "../support/redis_server.rs"]
+#[path = "../support/redis.rs"]
 mod redis_server;
 mod world;

@@ -12,6 +12,7 @@ use socket_node::{
             journal::{Journal, Record},
         },
         keys::Keys,
+        link::Link,
     },
     hub::Topic,
     protocol::{ChannelName, event::Member},
@@ -22,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::redis_server::RedisServer;
+use crate::redis_server::{Redis, link};
 
 /// Time for anything to happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ pub(crate) const NONE: Wants = Wants { arrival: false, departure: false };
 
 /// A Redis with nodes.
 pub(crate) struct World {
-    pub(crate) redis: RedisServer,
+    pub(crate) redis: Redis,
     pub(crate) keys: Keys,
     heard: Arc<Mutex<Vec<Notice>>>,
     ear: Mutex<Option<MultiplexedConnection>>,
@@ -71,13 +72,18 @@ pub(crate) struct Notice {
 impl World {
     pub(crate) async fn new() -> Self {
         let world = Self {
-            redis: RedisServer::start().await,
+            redis: Redis::start(),
             keys: Keys::new("test"),
             heard: Arc::default(),
             ear: Mutex::default(),
         };
         world.hear().await;
         world
+    }
+
+    /// The way to its Redis.
+    pub(crate) fn link(&self) -> Link {
+        link(self.redis.port())
     }
 
     /// Hears everything, from now on.
@@ -88,7 +94,7 @@ impl World {
                 heard.lock().push(Notice::read(&push.data));
             }
         };
-        let mut ear = self.redis.link().connect_to_hear(hear).await.unwrap();
+        let mut ear = self.link().connect_to_hear(hear).await.unwrap();
         ear.psubscribe("test:*").await.unwrap();
         *self.ear.lock() = Some(ear);
     }
@@ -99,7 +105,7 @@ impl World {
     }
 
     pub(crate) async fn node_with(&self, timing: Timing) -> Node {
-        let (census, work) = RedisCensus::start_with(self.redis.link(), self.keys.clone(), timing);
+        let (census, work) = RedisCensus::start_with(self.link(), self.keys.clone(), timing);
         let (is_frozen, frozen) = watch::channel(false);
         let work = tokio::spawn(freezable(work, frozen)).abort_handle();
         let node = Node { census, work, is_frozen };
@@ -109,7 +115,7 @@ impl World {
 
     /// A reader that takes over what others have had for a second.
     pub(crate) fn journal(&self) -> Journal {
-        Journal::with_abandoned_after(self.redis.link(), self.keys.clone(), Duration::from_secs(1))
+        Journal::with_abandoned_after(self.link(), self.keys.clone(), Duration::from_secs(1))
     }
 
     /// What has been told so far, in this order.
@@ -127,7 +133,7 @@ impl World {
 
     /// Asks Redis itself.
     pub(crate) async fn ask<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> T {
-        command.query_async(&mut self.redis.link().connect().await.unwrap()).await.unwrap()
+        command.query_async(&mut self.link().connect().await.unwrap()).await.unwrap()
     }
 
     /// All keys but those that stay when there is nobody.

@@ -5,19 +5,25 @@
 //! fail: a cluster that was never tried would look like one that works.
 
 use std::{
-    env,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    env, fs,
+    net::TcpListener,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use socket_node::{
+    cluster::redis::link::Link,
+    config::{RedisConfig, RedisUrl},
+};
 use tempfile::TempDir;
 
-/// Time for a server to answer its first question.
+/// Time for a server to listen.
 const START: Duration = Duration::from_secs(20);
+
+/// The file that takes its log.
+const LOG: &str = "redis.log";
 
 /// A running server; it dies with this value.
 #[derive(Debug)]
@@ -28,15 +34,14 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it listens.
     pub(crate) fn start() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         // Another process may take the free port before the server does: then the next one is tried.
         (0..5)
             .find_map(|_| {
                 let port = free_port();
-                let mut child = spawn(port, &directory);
-                answers(port, &mut child).then_some((port, child))
+                Some((port, spawn(port, &directory)?))
             })
             .map(|(port, child)| Self { port, child, directory })
             .expect("redis-server ends as soon as it is started")
@@ -55,8 +60,8 @@ impl Redis {
 
     /// Starts it again, empty, on the port that it had, after a [`kill`](Self::kill).
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.port, &self.directory);
-        assert!(answers(self.port, &mut self.child), "redis-server does not start on its port again");
+        let child = spawn(self.port, &self.directory);
+        self.child = child.expect("nobody has taken its port");
     }
 
     /// Stops it in its tracks: connections stay, and nothing is answered.
@@ -82,14 +87,24 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(port: u16, directory: &TempDir) -> Child {
+/// The way to what listens on a port: a server, or something in front of one.
+pub(crate) fn link(port: u16) -> Link {
+    let url = RedisUrl::parse(&format!("127.0.0.1:{port}")).expect("a good URL");
+    let config = RedisConfig { urls: vec![url], prefix: "test".to_owned(), tls: false, cluster: false };
+    Link::new(&config).expect("the client takes it")
+}
+
+/// Starts a server and waits until it listens; `None` if it ends instead.
+fn spawn(port: u16, directory: &TempDir) -> Option<Child> {
     let program = env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
-    let port = port.to_string();
-    Command::new(&program)
-        .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-        .arg(directory.path())
+    let log = directory.path().join(LOG);
+    // What an earlier one has logged says nothing of this one.
+    fs::write(&log, "").expect("the directory is ours");
+    let mut child = Command::new(&program)
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--logfile", LOG])
+        .args(["--port", &port.to_string()])
+        .current_dir(directory)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| {
             panic!(
@@ -97,31 +112,17 @@ fn spawn(port: u16, directory: &TempDir) -> Child {
                  name one in the variable REDIS_SERVER",
                 program.display()
             )
-        })
-}
-
-/// Whether the server on this port answers before it ends.
-fn answers(port: u16, child: &mut Child) -> bool {
+        });
     let deadline = Instant::now() + START;
-    while Instant::now() < deadline {
+    // Its own word for it: whoever answers on the port may be another one.
+    while !fs::read_to_string(&log).expect("the directory is ours").contains("Ready to accept connections") {
         if child.try_wait().expect("it is our child").is_some() {
-            return false;
+            return None;
         }
-        if ping(port).is_ok_and(|answer| &answer == b"+PONG") {
-            return true;
-        }
+        assert!(Instant::now() < deadline, "redis-server does not listen on port {port}");
         sleep(Duration::from_millis(10));
     }
-    panic!("redis-server does not answer on port {port}");
-}
-
-fn ping(port: u16) -> std::io::Result<[u8; 5]> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    connection.write_all(b"PING\r\n")?;
-    let mut answer = [0; 5];
-    connection.read_exact(&mut answer)?;
-    Ok(answer)
+    Some(child)
 }
 
 fn free_port() -> u16 {
