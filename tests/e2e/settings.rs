@@ -3,6 +3,7 @@
 
 mod app_effects;
 mod mistakes;
+mod redis_effects;
 mod secrets;
 mod server_effects;
 mod sources;

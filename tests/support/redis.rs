@@ -1,7 +1,7 @@
 //! A Redis of a test's own, which it may kill, restart and freeze.
 
 use std::{
-    env,
+    env, fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,7 +12,10 @@ use std::{
 use redis::{Client, Cmd, Connection, FromRedisValue};
 use tempfile::TempDir;
 
-use super::process::{freeze, thaw};
+use super::{
+    process::{freeze, thaw},
+    tls::Identity,
+};
 
 /// How long a server may take to start, and any one command.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -20,32 +23,62 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Time between two attempts to reach a server that is starting.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// The file in a server's home that takes its log.
+const LOG: &str = "redis.log";
+
 /// A server that keeps everything in memory, so that it is empty after every start. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Redis {
     /// Where it listens, also while it does not run.
     pub(crate) address: SocketAddr,
     process: Child,
-    /// Where it runs. It writes nothing there that anybody reads.
+    setup: Setup,
+}
+
+/// What a server is started with.
+#[derive(Debug)]
+struct Setup {
+    arguments: Vec<String>,
+    /// The argument before the port.
+    port: &'static str,
+    /// Where it runs.
     home: TempDir,
 }
 
 impl Redis {
     /// A server on a free port of the loopback address, once it answers.
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let home = TempDir::new().expect("a directory for temporary files");
+        Self::start_as(Setup { arguments: owned(arguments), port: "--port", home })
+    }
+
+    /// A server whose port speaks TLS and nothing else, and shows this certificate.
+    pub(crate) fn over_tls(identity: &Identity) -> Self {
+        let home = TempDir::new().expect("a directory for temporary files");
+        for (name, text) in [("certificate.pem", &identity.certificate), ("key.pem", &identity.key)] {
+            fs::write(home.path().join(name), text).expect("the directory is ours");
+        }
+        let files = ["--tls-cert-file", "certificate.pem", "--tls-key-file", "key.pem"];
+        let arguments = owned(&[&files[..], &["--tls-auth-clients", "no", "--port", "0"]].concat());
+        Self::start_as(Setup { arguments, port: "--tls-port", home })
+    }
+
+    fn start_as(setup: Setup) -> Self {
         // Somebody else may take the port before the server does: then it ends, and another port is tried.
         for _ in 0..10 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             let address = listener.local_addr().expect("it listens");
             drop(listener);
-            let mut process = spawn(address, home.path());
-            if answers(address, &mut process) {
-                return Self { address, process, home };
+            if let Some(process) = setup.spawn(address) {
+                return Self { address, process, setup };
             }
-            let _status = process.wait();
         }
-        panic!("no redis-server stays up; is {} one?", program().display());
+        panic!("no redis-server stays up; is {} one? Its log:\n{}", program().display(), setup.log());
     }
 
     /// Ends it without warning, as a crash does.
@@ -57,8 +90,8 @@ impl Redis {
     /// Starts it again on the same port, with nothing in it, once it answers.
     pub(crate) fn restart(&mut self) {
         assert!(self.process.try_wait().expect("it is our child").is_some(), "it still runs");
-        self.process = spawn(self.address, self.home.path());
-        assert!(answers(self.address, &mut self.process), "somebody has taken {}", self.address);
+        let process = self.setup.spawn(self.address);
+        self.process = process.unwrap_or_else(|| panic!("it does not start again:\n{}", self.setup.log()));
     }
 
     /// Stops its process in the middle of what it does. Its connections stay open, and nothing on them is answered.
@@ -73,10 +106,13 @@ impl Redis {
 
     /// What it answers to a command.
     pub(crate) fn ask<T: FromRedisValue>(&self, command: &[&str]) -> T {
+        self.query(Cmd::new().arg(command))
+    }
+
+    /// The same for a command that is not text.
+    pub(crate) fn query<T: FromRedisValue>(&self, command: &Cmd) -> T {
         let mut connection = connect(self.address).expect("it listens");
-        let (name, arguments) = command.split_first().expect("a command has a name");
-        let answer = Cmd::new().arg(*name).arg(arguments).query(&mut connection);
-        answer.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        command.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 }
 
@@ -88,39 +124,43 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(address: SocketAddr, home: &Path) -> Child {
-    let program = program();
-    Command::new(&program)
-        .args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()])
-        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-        .arg("--dir")
-        .arg(home)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| {
-            panic!("{} does not start ({error}): `tests/run` provides it", program.display())
-        })
-}
-
-/// Waits until the server answers; whether it did before it ended.
-fn answers(address: SocketAddr, process: &mut Child) -> bool {
-    let deadline = Instant::now() + DEADLINE;
-    while process.try_wait().expect("it is our child").is_none() {
-        if connect(address).is_ok_and(|mut connection| is_this(process, &mut connection)) {
-            return true;
+impl Setup {
+    /// Starts a server and waits until it answers; `None` if it ends instead.
+    fn spawn(&self, address: SocketAddr) -> Option<Child> {
+        let (program, home) = (program(), self.home.path());
+        // What an earlier one has logged says nothing of this one.
+        fs::write(home.join(LOG), "").expect("the directory is ours");
+        let mut process = Command::new(&program)
+            .args(["--bind", &address.ip().to_string(), self.port, &address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", LOG])
+            .args(&self.arguments)
+            .current_dir(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{} does not start ({error}): `tests/run` provides it", program.display())
+            });
+        let deadline = Instant::now() + DEADLINE;
+        // Its own word for it: whoever answers on the port may be another one.
+        while !self.log().contains("Ready to accept connections") {
+            if process.try_wait().expect("it is our child").is_some() {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "Redis does not listen on {address}:\n{}", self.log());
+            thread::sleep(PAUSE);
         }
-        assert!(Instant::now() < deadline, "Redis does not answer on {address}");
-        thread::sleep(PAUSE);
+        Some(process)
     }
-    false
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join(LOG)).expect("the directory is ours")
+    }
 }
 
-/// Whether it is this very process that answers, and not one that had the port before.
-fn is_this(process: &Child, connection: &mut Connection) -> bool {
-    let server: redis::RedisResult<String> = Cmd::new().arg("INFO").arg("server").query(connection);
-    server.is_ok_and(|server| server.contains(&format!("process_id:{}\r\n", process.id())))
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(ToString::to_string).collect()
 }
 
 fn connect(address: SocketAddr) -> redis::RedisResult<Connection> {

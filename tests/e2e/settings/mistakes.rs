@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::server_launches;
 use crate::support::node::{Ending, Launch};
 
 /// Runs it, asserts that it did not start because of its settings, and returns what it complained of.
@@ -158,6 +159,24 @@ fn a_line_of_dotenv_that_sets_nothing_is_a_mistake() {
 #[test]
 fn checking_the_settings_finds_the_same_mistakes() {
     assert_complaints(Launch::new().flags(["--check-config", "--log-level=loud"]), &["--log-level"]);
+}
+
+#[test]
+fn what_cannot_be_redis_is_told_with_what_can() {
+    let url = "must be 'host:port' or 'redis[s]://[user:password@]host[:port][/database]', or several separated by commas";
+    let cluster = "a Redis cluster cannot be the adapter in this version; use a single server";
+    for (flags, complaint) in [
+        (&["--redis-url", "http://127.0.0.1"][..], format!("--redis-url: {url}")),
+        (&["--redis-url", "127.0.0.1:0x10"], format!("--redis-url: {url}")),
+        (&["--redis-url", "127.0.0.1:7000,127.0.0.1:7001"], format!("--adapter-driver: {cluster}")),
+    ] {
+        let lines = complaints(Launch::new().flags(["--adapter-driver", "redis"]).flags(flags.to_vec()));
+        assert_eq!(lines, [complaint], "{flags:?}");
+    }
+    for launch in server_launches(&json!({"adapter_driver": "redis", "redis_cluster": true})) {
+        let lines = complaints(launch);
+        assert!(lines.len() == 1 && lines[0].ends_with(cluster), "{lines:?}");
+    }
 }
 
 #[test]

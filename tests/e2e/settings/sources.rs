@@ -16,7 +16,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("shutdown_grace_seconds", "7", "7"),
     ("cache_driver", "local", "local"),
     ("queue_driver", "local", "local"),
-    ("adapter_driver", "local", "local"),
+    ("adapter_driver", "redis", "redis"),
     ("app_manager", "array", "array"),
     ("app_env", "staging", "staging"),
     ("redis_prefix", "other", "other"),

@@ -39,7 +39,10 @@ const FLAGS: &[(&str, &str)] = &[
     ("--redis-tls=maybe", "--redis-tls: must be true or false, not 'maybe'"),
     ("--bind-address localhost", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
     ("--bind-address 300.0.0.1", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
-    ("--adapter-driver redis", "--adapter-driver: 'redis' is not available in this version; use 'local'"),
+    (
+        "--adapter-driver redis --redis-cluster",
+        "--adapter-driver: a Redis cluster cannot be the adapter in this version; use a single server",
+    ),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
     ("--cache-driver redis", "--cache-driver: 'redis' is not available in this version; use 'local'"),
     ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),
