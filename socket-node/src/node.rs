@@ -167,7 +167,8 @@ impl Node {
         } = self;
         if let Some(listener) = metrics {
             let (channels, sockets, webhooks) = (channels.clone(), sockets.clone(), webhooks.clone());
-            let metrics = Metrics::new(Sources { tally, channels, sockets, webhooks });
+            let cluster = others.as_ref().map(|others| others.cluster.clone());
+            let metrics = Metrics::new(Sources { tally, channels, sockets, webhooks, cluster });
             tasks.spawn(async {
                 metrics::serve(listener, metrics).await;
             });

@@ -14,6 +14,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// What stands between each node and Redis, if the test asked for it.
     proxies: Vec<Proxy>,
+    /// What the names of all that they have in Redis begin with.
+    pub(crate) prefix: String,
     /// What they share. It is dropped last, so that nodes end in peace.
     pub(crate) redis: Redis,
 }
@@ -29,7 +31,8 @@ impl Cluster {
         let (redis, prefix) = (Redis::start(), unique_prefix());
         let nodes =
             (0..count).map(|_| launch().flags([QUIET]).on_redis(redis.address, &prefix).start_alone());
-        Self { nodes: nodes.collect(), proxies: Vec::new(), redis }
+        let nodes = nodes.collect();
+        Self { nodes, proxies: Vec::new(), prefix, redis }
     }
 
     /// So many nodes of the usual app, each of which reaches Redis through a proxy of its own.
@@ -45,7 +48,7 @@ impl Cluster {
             nodes.push(started.await.expect("the node starts"));
             proxies.push(proxy);
         }
-        Self { nodes, proxies, redis }
+        Self { nodes, proxies, prefix, redis }
     }
 
     /// One of the nodes.

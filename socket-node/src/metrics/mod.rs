@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use prometheus_client::{encoding::text, registry::Registry};
 
-use crate::{channels::Channels, connection::Sockets, tally::Tally, webhooks::Webhooks};
+use crate::{channels::Channels, cluster::Cluster, connection::Sockets, tally::Tally, webhooks::Webhooks};
 
 use format::Format;
 pub use server::serve;
@@ -40,6 +40,8 @@ pub struct Sources {
     pub sockets: Sockets,
     /// What became of webhooks.
     pub webhooks: Webhooks,
+    /// The other nodes, if there may be any.
+    pub cluster: Option<Cluster>,
 }
 
 impl Metrics {

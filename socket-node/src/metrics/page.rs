@@ -1,18 +1,20 @@
 //! Which metrics there are.
 
+mod cluster;
+
 use std::fmt;
 
 use app_manager::app::AppId;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet},
+    encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet},
     metrics::MetricType,
 };
 
 use super::{Sources, process};
 use crate::{
     log,
-    tally::{AppTally, Durations},
+    tally::{AppTally, Distribution},
 };
 
 /// Stands for the apps that are not counted apart.
@@ -26,6 +28,9 @@ impl Collector for Sources {
         self.requests(&mut page)?;
         self.slow_readers(&mut page)?;
         self.webhooks(&mut page)?;
+        if let Some(cluster) = &self.cluster {
+            cluster::encode(cluster, &self.tally, &mut page)?;
+        }
         page.counter("panics", "Tasks that ended by a fault of the server", log::panics())?;
         match process::resident_bytes() {
             Some(bytes) => {
@@ -68,7 +73,7 @@ impl Sources {
         let errors = errors.iter().map(|(code, count)| ([("code", code.as_str())], *count));
         page.counters("errors", "Errors that clients were told and connections closed, by code", errors)?;
         let help = "From an event's coming to the end of the sweep that delivered it";
-        page.histogram("fan_out_duration_seconds", help, &tally.fan_out_times)
+        page.histogram("fan_out_duration_seconds", help, &tally.fan_out_times.distribution())
     }
 
     fn requests(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -77,9 +82,9 @@ impl Sources {
         });
         page.counters("api_messages", "Requests of the HTTP API, by endpoint and class of status", requests)?;
         let help = "How long answers of the HTTP API took";
-        page.histogram("api_message_duration_seconds", help, &self.tally.request_times)?;
+        page.histogram("api_message_duration_seconds", help, &self.tally.request_times.distribution())?;
         let help = "From an API request's event being accepted to its being written or queued";
-        page.histogram("publish_duration_seconds", help, &self.tally.publish_times)
+        page.histogram("publish_duration_seconds", help, &self.tally.publish_times.distribution())
     }
 
     fn slow_readers(&self, page: &mut Page<'_, '_>) -> fmt::Result {
@@ -117,7 +122,7 @@ impl Page<'_, '_> {
         metric.encode_counter::<NoLabelSet, _, u64>(&value, None)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue + Copy) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         metric.encode_gauge(&value)
     }
@@ -148,9 +153,8 @@ impl Page<'_, '_> {
         Ok(())
     }
 
-    fn histogram(&mut self, name: &str, help: &str, durations: &Durations) -> fmt::Result {
+    fn histogram(&mut self, name: &str, help: &str, durations: &Distribution) -> fmt::Result {
         let mut metric = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let now = durations.distribution();
-        metric.encode_histogram::<NoLabelSet>(now.seconds, now.count(), &now.buckets, None)
+        metric.encode_histogram::<NoLabelSet>(durations.seconds, durations.count(), &durations.buckets, None)
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{DEADLINE, Values, launch};
+use super::{DEADLINE, Values, clustered, launch};
 use crate::support::{
     node::{Launch, Node},
     raw::{Raw, frame, opcode},
@@ -13,8 +13,21 @@ use crate::support::{
 };
 
 /// Everything that a test moves.
-pub(super) const ALL: [&[&str]; 6] =
-    [BY_COMING, BY_LEAVING, BY_NOT_READING, BY_DELIVERY, BY_LOSS, BY_A_FAULT];
+pub(super) const ALL: [&[&str]; 13] = [
+    BY_COMING,
+    BY_LEAVING,
+    BY_NOT_READING,
+    BY_DELIVERY,
+    BY_LOSS,
+    BY_A_FAULT,
+    clustered::BY_NODES,
+    clustered::BY_STRANGERS,
+    clustered::BY_SILENCE,
+    clustered::BY_LOSING_REDIS,
+    clustered::BY_A_DEATH,
+    clustered::BY_FORGETTING,
+    clustered::BY_JOURNALS,
+];
 
 const BY_COMING: &[&str] = &[
     r#"connections_total{app_id="1"}"#,
@@ -253,7 +266,7 @@ async fn events_that_find_an_endpoints_lane_full_are_counted_as_lost() {
 }
 
 /// A node that serves metrics and has this app alone. It does not wait long for what it cannot deliver.
-fn launch_with(app: &Value) -> Launch {
+pub(super) fn launch_with(app: &Value) -> Launch {
     let config = json!({"applications": [app], "metrics_enabled": true, "metrics_port": 0});
     Launch::bare().config(&config).flags(["--shutdown-grace-seconds", "2"])
 }
