@@ -1,6 +1,6 @@
 //! A node is killed without warning.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::json;
 
@@ -26,11 +26,15 @@ async fn members_of_a_node_that_was_killed_leave_once_and_those_who_are_elsewher
     let mut alone = cluster.node(0).connect().await;
     alone.subscribe("only-there").await;
 
+    let killed = Instant::now();
     cluster.kill(0);
+    cluster.node(1).api().get(&format!("/channels/{ROOM}?info=user_count")).await.expect_status(200);
+    let answered = killed.elapsed();
     drop((doomed, alone));
     let left = MEMBERS - ELSEWHERE;
     let notices =
         notices_until(&mut watcher, GONE, |notices| told_of(notices, "member_removed") == left).await;
+    println!("first answer after {answered:?}, the last member had left after {:?}", killed.elapsed());
     assert_once_each(&notices);
     let staying: BTreeSet<_> = users(0..ELSEWHERE).chain(["watcher".to_owned()]).collect();
     for node in &cluster.nodes()[1..] {
