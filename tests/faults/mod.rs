@@ -47,6 +47,16 @@ fn launch_with_webhooks(receiver: &Receiver, kinds: &[&str]) -> Launch {
     }]}))
 }
 
+/// Waits until a node says that it is one of several again. Until then it answers by what it knows itself.
+async fn expect_ready(node: &Node, deadline: Duration) {
+    let asking = async {
+        while node.api().request_at("GET", "/ready").send().await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(deadline, asking).await.unwrap_or_else(|_| panic!("not ready within {deadline:?}"));
+}
+
 /// Clients of a node, of which each is one of these users in the room.
 async fn members(node: &Node, users: impl IntoIterator<Item = String>) -> Vec<Client> {
     let mut members = Vec::new();

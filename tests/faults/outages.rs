@@ -47,6 +47,9 @@ async fn a_redis_that_comes_back_empty_is_filled_again_and_nobody_is_told_to_hav
     cluster.redis.restart();
     expect_ready(&cluster).await;
     for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+    }
+    for node in cluster.nodes() {
         expect_users(node, RECOVERY, &everybody).await;
     }
     // They are heard again, too: the last one goes, and everybody is told of nobody else.
