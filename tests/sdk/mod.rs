@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use suite::{Suite, node};
 
 use crate::support::{
+    cluster::Cluster,
     node::{Launch, Node},
     tls::Identity,
 };
@@ -117,10 +118,12 @@ async fn the_python_server_sdk_finds_webhooks_valid() {
 
 #[tokio::test]
 async fn the_prometheus_parser_reads_the_metrics() {
-    let node = node(&["--metrics-enabled", "--metrics-port", "0"]);
+    // One that shares a Redis has all metrics that there are.
+    let cluster = Cluster::start(1, &["--metrics-enabled", "--metrics-port", "0"]);
+    let node = cluster.node(0);
     let address = node.metrics.expect("metrics were asked for");
     let mut client = node.connect().await;
     client.subscribe("room").await;
     node.api().publish("room", "news", 1).await;
-    Suite::python("metrics.py").with("SOCKET_RUSH_METRICS", &address).run(&node).await;
+    Suite::python("metrics.py").with("SOCKET_RUSH_METRICS", &address).run(node).await;
 }
