@@ -17,6 +17,7 @@ pub use redis::{
         Away, CensusState, JoinError, Joined, RedisCensus, Wants,
         journal::{Journal, JournalDesk, Record, RecordId, Transition},
     },
+    queue::{Figures as QueueFigures, Receipt as QueueReceipt, RedisQueue},
 };
 
 /// Pause before Redis is asked again whether everything was read.

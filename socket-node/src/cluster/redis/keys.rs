@@ -25,6 +25,9 @@ pub struct Keys {
 }
 
 impl Shard {
+    /// The one in which what belongs to no app is.
+    pub const FIRST: Self = Self(0);
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..SHARDS).map(Self)
@@ -40,8 +43,10 @@ impl Shard {
         Self::of(app.as_str(), "")
     }
 
+    /// The one in which what belongs to an app's channel of this name is.
+    ///
     /// FNV-1a over both names with a byte between them that neither contains: short, and the same everywhere.
-    fn of(app: &str, name: &str) -> Self {
+    pub fn of(app: &str, name: &str) -> Self {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0100_0000_01b3;
         let bytes = app.bytes().chain([0]).chain(name.bytes());

@@ -1,0 +1,13 @@
+//! The queue of webhooks in a real Redis, worked off by several nodes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bounds;
+mod deaths;
+mod flow;
+mod outages;
+mod receiver;
+#[path = "../support/redis_server.rs"]
+mod redis_server;
+mod shares;
+mod world;
