@@ -20,8 +20,8 @@ use webhook_worker::{
 use crate::{
     channels::{self, Channels},
     cluster::{
-        Bus, Cluster, Journal, RedisCensus,
-        redis::{keys::Keys, link::Link},
+        Bus, Cluster, Journal, RedisCensus, RedisQueue,
+        redis::{keys::Keys, link::Link, queue::Bounds},
     },
     config::{Config, CorsOrigins, Driver, Listen, RedisConfig, TlsFiles},
     connection::{self, Sockets},
@@ -34,7 +34,7 @@ use crate::{
     shutdown::{Drain, Readiness},
     tally::Tally,
     tls::{Certificate, Hangups},
-    webhooks::Webhooks,
+    webhooks::{Queue, Webhooks},
 };
 
 /// Time to find the other nodes before clients may come.
@@ -73,7 +73,8 @@ impl Node {
         let mut tasks = JoinSet::new();
         let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
         let policy = AddressPolicy::blocking_private(config.webhook_block_private_addresses);
-        let (webhooks, work) = Webhooks::new(local_queue(&apps, policy));
+        let lanes = lanes(&apps, policy);
+        let (webhooks, work) = Webhooks::new(queue(config.queue, &config.redis, lanes, &mut tasks)?);
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
@@ -300,8 +301,26 @@ async fn keep_time(channels: Channels, sockets: Sockets) {
     }
 }
 
-/// The queue in this process: jobs go straight to the code that delivers them.
-fn local_queue(apps: &Apps, policy: AddressPolicy) -> Lanes {
+/// The queue of webhooks: nodes may share it whether or not they share anything else.
+fn queue(
+    driver: Driver,
+    redis: &RedisConfig,
+    lanes: Lanes,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Queue> {
+    match driver {
+        Driver::Local => Ok(Queue::Local(lanes)),
+        Driver::Redis => {
+            let (link, keys) = (Link::new(redis)?, Keys::new(&redis.prefix));
+            let (queue, work) = RedisQueue::start(link, keys, lanes, Bounds::default());
+            tasks.spawn(work);
+            Ok(Queue::Shared(queue))
+        }
+    }
+}
+
+/// The code that delivers, whichever queue jobs wait in.
+fn lanes(apps: &Apps, policy: AddressPolicy) -> Lanes {
     let settings = DeliverySettings::new(policy);
     Lanes::new(Deliverer::new(settings), apps.clone(), Limits::default())
 }

@@ -4,6 +4,7 @@
 mod bounds;
 mod clustered;
 mod moved;
+mod queue;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -10,6 +10,7 @@ mod half_open;
 mod long;
 mod outages;
 mod partitions;
+mod queue;
 mod stops;
 mod webhooks;
 mod zombies;
@@ -24,7 +25,6 @@ use tokio::time::timeout;
 
 use crate::support::{
     client::Client,
-    cluster::Cluster,
     node::{Launch, Node},
     receiver::{Delivery, Receiver},
 };
@@ -131,18 +131,6 @@ async fn expect_users(node: &Node, deadline: Duration, expected: &BTreeSet<Strin
         let (missing, surplus) = (expected.difference(&told), told.difference(expected));
         panic!("missing: {:?}, too many: {:?}", missing.collect::<Vec<_>>(), surplus.collect::<Vec<_>>());
     }
-}
-
-/// Waits until all nodes hear each other again: before that, each answers with what it knows by itself.
-async fn expect_ready(cluster: &Cluster) {
-    let asking = async {
-        for node in cluster.nodes() {
-            while node.api().request_at("GET", "/ready").send().await.status != 200 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    };
-    timeout(RECOVERY, asking).await.expect("all nodes are ready again");
 }
 
 /// Webhooks until they have told of so many things, one of them that this channel was vacated, which the test has brought

@@ -33,9 +33,9 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         tls: tls(server, problems),
         metrics: metrics(server, problems),
         app_env: text(server, "app_env"),
-        adapter: adapter(server, problems),
+        adapter: redis_driver(server, "adapter_driver", problems),
         cache: driver(server, "cache_driver", problems),
-        queue: driver(server, "queue_driver", problems),
+        queue: redis_driver(server, "queue_driver", problems),
         log: log(server),
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
@@ -102,13 +102,14 @@ fn metrics(server: &Values, problems: &mut Problems) -> Option<Listen> {
     Some(Listen { port, ..listen })
 }
 
-fn adapter(server: &Values, problems: &mut Problems) -> Driver {
-    match text(server, "adapter_driver").as_str() {
+/// The driver of something that nodes may do together through Redis.
+fn redis_driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {
+    match text(server, key).as_str() {
         "redis" => {
             let redis = redis::build(server);
             if redis.cluster {
-                let what = "a Redis cluster cannot be the adapter in this version; use a single server";
-                problems.add(server.source("adapter_driver"), what);
+                let what = "cannot be a Redis cluster in this version; use a single server";
+                problems.add(server.source(key), what);
             }
             Driver::Redis
         }

@@ -13,6 +13,7 @@ use prometheus_client::{
 
 use super::{Sources, process};
 use crate::{
+    cluster::QueueFigures,
     log,
     tally::{AppTally, Distribution},
 };
@@ -109,7 +110,21 @@ impl Sources {
         page.gauge("webhooks_queued", "Webhooks that are not delivered yet", jobs.queued)?;
         page.gauge("webhook_endpoints", "Endpoints that have a lane", jobs.endpoints as u64)?;
         let lost = self.webhooks.lost();
-        page.counter("webhook_events_dropped", "Events for webhooks that were lost to full queues", lost)
+        page.counter("webhook_events_dropped", "Events for webhooks that were lost to full queues", lost)?;
+        self.shared_queue(page)
+    }
+
+    /// The queue in Redis. With a queue in the process, all of this is nought.
+    fn shared_queue(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let queue = self.webhooks.shared_queue();
+        let depth = queue.map_or(0, QueueFigures::depth);
+        page.gauge("webhook_queue_depth", "Webhooks in the queue in Redis, of all nodes", depth)?;
+        let dead_letters = queue.map_or(0, QueueFigures::dead_letters);
+        page.gauge("webhook_dead_letters", "Dead letters of webhooks in Redis, of all nodes", dead_letters)?;
+        let shards = queue.map_or(0, QueueFigures::shards);
+        page.gauge("webhook_queue_shards", "Shards of that queue that this node works off", shards)?;
+        let lost = queue.map_or(0, |queue| queue.reconnects.total());
+        page.counter("webhook_queue_reconnects", "Times that this node lost that queue", lost)
     }
 }
 

@@ -13,11 +13,12 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, sleep_until},
 };
-use webhook_worker::worker::{Fate, Lanes, NotTaken, Pending};
+use webhook_worker::worker::NotTaken;
 
 use super::{
     Report,
     losses::Losses,
+    queue::{End, Queue, Taken},
     receipt::Receipt,
     windows::{Parcel, Windows},
 };
@@ -36,12 +37,12 @@ pub(super) struct Gatherer {
 /// Where jobs go.
 #[derive(Debug)]
 struct Exit {
-    lanes: Lanes,
+    queue: Queue,
     losses: Arc<Losses>,
     /// What is handed over once the node is about to end: everybody leaves at the same time then, and nobody comes any
     /// more. No more than the departures and reports that there may be.
     kept: Option<VecDeque<Parcel>>,
-    /// Jobs whose fate somebody wants to know.
+    /// Jobs whose end somebody wants to know, or that may yet be refused.
     under_way: FuturesUnordered<Settling>,
 }
 
@@ -49,11 +50,11 @@ struct Exit {
 type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Gatherer {
-    pub(super) fn new(inbox: mpsc::Receiver<Report>, lanes: Lanes, losses: Arc<Losses>) -> Self {
+    pub(super) fn new(inbox: mpsc::Receiver<Report>, queue: Queue, losses: Arc<Losses>) -> Self {
         Self {
             inbox,
             windows: Windows::default(),
-            exit: Exit { lanes, losses, kept: None, under_way: FuturesUnordered::new() },
+            exit: Exit { queue, losses, kept: None, under_way: FuturesUnordered::new() },
         }
     }
 
@@ -95,7 +96,7 @@ impl Gatherer {
 }
 
 impl Exit {
-    /// The lanes hold thousands of jobs; beyond, an endpoint that is dead, or slower than its app is fast, loses what
+    /// The queue holds thousands of jobs; beyond, an endpoint that is dead, or slower than its app is fast, loses what
     /// is new.
     fn hand_over(&mut self, parcel: Parcel) {
         if let Some(kept) = &mut self.kept {
@@ -103,8 +104,8 @@ impl Exit {
             return;
         }
         let Parcel { job, events, receipts } = parcel;
-        match self.lanes.push(job) {
-            Ok(pending) => self.follow(pending, receipts),
+        match self.queue.push(job) {
+            Ok(taken) => self.follow(taken, events, receipts),
             Err(refusal) => {
                 self.losses.add(events, &refusal);
                 settle(receipts);
@@ -112,16 +113,23 @@ impl Exit {
         }
     }
 
-    /// Settles the receipts when the job is through.
-    fn follow(&self, pending: Pending, receipts: Vec<Receipt>) {
-        if !receipts.is_empty() {
-            self.under_way.push(Box::pin(async move {
-                // One that was abandoned is still to be told of, by whoever has its event.
-                if pending.await != Fate::Abandoned {
+    /// Settles the receipts when the job is through, or in other hands.
+    fn follow(&self, taken: Taken, events: usize, receipts: Vec<Receipt>) {
+        if receipts.is_empty() && taken.is_certain() {
+            return;
+        }
+        let losses = Arc::clone(&self.losses);
+        self.under_way.push(Box::pin(async move {
+            match taken.end().await {
+                End::Settled => settle(receipts),
+                End::Refused => {
+                    losses.add(events, &"the queue is full, or was out of reach for too long");
                     settle(receipts);
                 }
-            }));
-        }
+                // It is still to be told of, by whoever has its events.
+                End::Abandoned => {}
+            }
+        }));
     }
 
     /// Offers what was kept until all of it is taken, or nobody waits for that any more.
@@ -151,8 +159,8 @@ impl Exit {
                 kept.push_back(Parcel { job, events, receipts });
                 continue;
             }
-            match self.lanes.push(job) {
-                Ok(pending) => self.follow(pending, receipts),
+            match self.queue.push(job) {
+                Ok(taken) => self.follow(taken, events, receipts),
                 Err(NotTaken::Full(job) | NotTaken::Draining(job)) => {
                     full.insert(job.endpoint.clone());
                     kept.push_back(Parcel { job: *job, events, receipts });

@@ -3,7 +3,8 @@
 //! [`channels`](crate::channels) reports transitions while it holds the channel's place, and is never kept waiting:
 //! what is reported here is filtered by what the app wants, and goes into a queue. From there on a task of its own
 //! gathers events into requests ([`gatherer`], [`windows`]). Departures are held back for a moment, and vanish together
-//! with the return of whoever left ([`flaps`]); the delivery itself is `webhook-worker`'s. Whatever finds a queue full
+//! with the return of whoever left ([`flaps`]). They wait in a queue of this process or of all nodes ([`queue`]); the
+//! delivery itself is `webhook-worker`'s. Whatever finds a queue full
 //! is counted ([`losses`]).
 
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod fixtures;
 mod flaps;
 mod gatherer;
 mod losses;
+mod queue;
 mod receipt;
 #[cfg(test)]
 mod tests;
@@ -23,15 +25,13 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::{Instant, timeout_at},
 };
-use webhook_worker::{
-    event::WebhookEvent,
-    worker::{Lanes, Snapshot},
-};
+use webhook_worker::{event::WebhookEvent, worker::Snapshot};
 
-use crate::{hub::Topic, protocol::ChannelName};
+use crate::{cluster::QueueFigures, hub::Topic, protocol::ChannelName};
 use flaps::{Departure, Flaps};
 use gatherer::Gatherer;
 use losses::Losses;
+pub use queue::Queue;
 pub use receipt::Receipt;
 
 /// Events between the report and the gathering. The gatherer only copies, so that it never falls behind for long.
@@ -49,7 +49,7 @@ struct Shared {
     /// Wakes the task that waits for departures to become final.
     departed: Notify,
     reports: mpsc::Sender<Report>,
-    lanes: Lanes,
+    queue: Queue,
     losses: Arc<Losses>,
 }
 
@@ -58,18 +58,18 @@ struct Shared {
 enum Report {
     /// Something happened that at least one target of the app wants to hear of.
     Event(Arc<App>, WebhookEvent, Option<Receipt>),
-    /// What comes from now on is to be offered to the lanes again and again if they have no room.
+    /// What comes from now on is to be offered to the queue again and again if it has no room.
     Ending,
-    /// Everything before this is to be handed to the lanes now; the answer says that it was.
+    /// Everything before this is to be handed to the queue now; the answer says that it was.
     Flush(oneshot::Sender<()>),
 }
 
 impl Webhooks {
-    /// Webhooks that end in these lanes, and the task that gathers them.
-    pub fn new(lanes: Lanes) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    /// Webhooks that end in this queue, and the task that gathers them.
+    pub fn new(queue: Queue) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (reports, inbox) = mpsc::channel(MAX_REPORTED);
-        let webhooks = Self::reporting_to(reports, lanes.clone());
-        let gatherer = Gatherer::new(inbox, lanes, Arc::clone(&webhooks.shared.losses));
+        let webhooks = Self::reporting_to(reports, queue.clone());
+        let gatherer = Gatherer::new(inbox, queue, Arc::clone(&webhooks.shared.losses));
         let clerk = webhooks.clone();
         let work = async move {
             tokio::join!(gatherer.run(), clerk.settle_departures());
@@ -77,9 +77,9 @@ impl Webhooks {
         (webhooks, work)
     }
 
-    fn reporting_to(reports: mpsc::Sender<Report>, lanes: Lanes) -> Self {
+    fn reporting_to(reports: mpsc::Sender<Report>, queue: Queue) -> Self {
         let (flaps, departed, losses) = (Flaps::default(), Notify::new(), Arc::default());
-        Self { shared: Arc::new(Shared { flaps, departed, reports, lanes, losses }) }
+        Self { shared: Arc::new(Shared { flaps, departed, reports, queue, losses }) }
     }
 
     /// Whether any target of the app wants such an event, so that nobody has to make one in vain.
@@ -153,16 +153,24 @@ impl Webhooks {
 
     /// What has become of the jobs so far.
     pub fn deliveries(&self) -> Snapshot {
-        self.shared.lanes.snapshot()
+        self.shared.queue.deliveries()
     }
 
-    /// Hands everything to the lanes, held departures too, and waits until it is delivered, as long as the patience
-    /// lasts. Gives the number of jobs that were not.
+    /// The figures of the queue that all nodes work off, if this is one of them.
+    pub fn shared_queue(&self) -> Option<&QueueFigures> {
+        match &self.shared.queue {
+            Queue::Local(_) => None,
+            Queue::Shared(queue) => Some(queue.figures()),
+        }
+    }
+
+    /// Hands everything to the queue, held departures too, and waits until it is delivered or somewhere that outlives
+    /// this node, as long as the patience lasts. Gives the number of jobs for which that is not so.
     pub async fn drain(&self, patience: Duration) -> u64 {
         let deadline = Instant::now() + patience;
-        // An error would say that time is over; the lanes say what that costs.
+        // An error would say that time is over; the queue says what that costs.
         let _ = timeout_at(deadline, self.hand_everything_over()).await;
-        self.shared.lanes.drain(deadline.saturating_duration_since(Instant::now())).await
+        self.shared.queue.drain(deadline.saturating_duration_since(Instant::now())).await
     }
 
     async fn hand_everything_over(&self) {

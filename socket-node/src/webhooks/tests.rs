@@ -16,7 +16,7 @@ use webhook_worker::{
 };
 
 use super::{
-    Report, Webhooks,
+    Queue, Report, Webhooks,
     fixtures::{app, topic},
 };
 
@@ -32,7 +32,7 @@ struct Desk {
 impl Desk {
     fn with_room_for(events: usize) -> Self {
         let (sender, reports) = mpsc::channel(events);
-        let webhooks = Webhooks::reporting_to(sender, lanes());
+        let webhooks = Webhooks::reporting_to(sender, Queue::Local(lanes()));
         let mut clerk = tokio::task::JoinSet::new();
         clerk.spawn(webhooks.clone().settle_departures());
         Self { webhooks, reports, _clerk: clerk }
@@ -162,23 +162,23 @@ async fn who_reports_never_waits_and_what_finds_no_room_is_counted() {
 
 #[tokio::test]
 async fn the_end_waits_neither_for_departures_nor_for_windows() {
-    let (webhooks, work) = Webhooks::new(lanes());
+    let (webhooks, work) = Webhooks::new(Queue::Local(lanes()));
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(work);
     webhooks.departed(&app_that_wants(&[]), &topic("a"), None);
     let given_up = timeout(2 * SECOND, webhooks.drain(SECOND)).await.expect("it holds nothing back");
     assert_eq!(given_up, 0);
-    assert_eq!(webhooks.shared.lanes.snapshot().dead, 1);
+    assert_eq!(webhooks.deliveries().dead, 1);
 }
 
 #[tokio::test]
 async fn at_the_end_more_may_leave_than_the_lanes_have_room_for() {
-    let (webhooks, work) = Webhooks::new(lanes_within(Limits {
+    let (webhooks, work) = Webhooks::new(Queue::Local(lanes_within(Limits {
         jobs: 40,
         jobs_per_endpoint: 5,
         probe_rest: Duration::ZERO,
         ..Limits::default()
-    }));
+    })));
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(work);
     let app = app_that_wants(&[]);
@@ -186,13 +186,13 @@ async fn at_the_end_more_may_leave_than_the_lanes_have_room_for() {
         webhooks.departed(&app, &topic(&format!("room-{number}")), None);
     }
     assert_eq!(webhooks.drain(30 * SECOND).await, 0);
-    assert_eq!((webhooks.shared.lanes.snapshot().dead, webhooks.lost()), (500, 0));
+    assert_eq!((webhooks.deliveries().dead, webhooks.lost()), (500, 0));
 }
 
 #[tokio::test]
 async fn an_endpoint_that_takes_nothing_does_not_hold_up_the_end() {
     let limits = Limits { jobs: 0, ..Limits::default() };
-    let (webhooks, work) = Webhooks::new(lanes_within(limits));
+    let (webhooks, work) = Webhooks::new(Queue::Local(lanes_within(limits)));
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(work);
     webhooks.departed(&app_that_wants(&[]), &topic("a"), None);

@@ -49,7 +49,9 @@ async fn what_no_node_understands_is_a_dead_letter_and_in_nobodys_way() {
     let mut push = redis::cmd("XADD");
     push.arg(world.keys.of_shard(socket_node::cluster::redis::keys::Shard::of("1", "room")) + "queue");
     push.arg("*").arg("job").arg(&newer);
-    push.exec_async(&mut world.redis.link().connect().await.unwrap()).await.unwrap();
+    push.exec_async(&mut crate::redis_server::link(world.redis.port()).connect().await.unwrap())
+        .await
+        .unwrap();
     node.push(&known).await.unwrap();
     assert_eq!(endpoint.delivered_in_order(1).await, 0);
     until("dead", || async { node.queue.figures().dead_letters() == 1 }).await;

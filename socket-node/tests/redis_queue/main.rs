@@ -7,7 +7,7 @@ mod deaths;
 mod flow;
 mod outages;
 mod receiver;
-#[path = "../support/redis_server.rs"]
+#[path = "../support/redis.rs"]
 mod redis_server;
 mod shares;
 mod world;

@@ -39,7 +39,7 @@ async fn jobs_wait_in_the_node_for_a_redis_that_was_killed() {
     let nodes = world.nodes(2).await;
     world.redis.kill();
     let receipts = nodes[0].push_many(&endpoint.url(), 10, 10);
-    world.redis.restart().await;
+    world.redis.restart();
     all_in_redis(receipts).await;
     assert_eq!(endpoint.delivered_in_order(100).await, 0);
     assert!(nodes[0].queue.figures().reconnects.total() > 0);
@@ -52,7 +52,7 @@ async fn what_the_lanes_have_is_delivered_although_redis_forgot_it() {
     all_in_redis(nodes[0].push_many(&endpoint.url(), 5, 5)).await;
     until("under way", || async { nodes[0].lanes.snapshot().queued == 25 }).await;
     world.redis.kill();
-    world.redis.restart().await;
+    world.redis.restart();
     endpoint.answer(200);
     assert_eq!(endpoint.delivered_in_order(25).await, 0);
 }

@@ -15,7 +15,7 @@ fn count(share: &Share) -> usize {
 #[tokio::test]
 async fn a_shard_is_never_that_of_two_nodes_and_all_have_their_part() {
     let world = World::new().await;
-    let connection = world.redis.link().connect().await.unwrap();
+    let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
     let mut shares: Vec<_> = (0..3).map(|_| Share::new(world.keys.clone(), "work", LEASE)).collect();
     for _ in 0..6 {
         for share in &mut shares {
@@ -36,7 +36,7 @@ async fn a_shard_is_never_that_of_two_nodes_and_all_have_their_part() {
 #[tokio::test]
 async fn a_lease_ends_for_its_node_no_later_than_for_others() {
     let world = World::new().await;
-    let connection = world.redis.link().connect().await.unwrap();
+    let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
     let [mut one, mut other] = [(); 2].map(|()| Share::new(world.keys.clone(), "work", LEASE));
     one.renew(&connection).await.unwrap();
     assert_eq!(count(&one), 16);
@@ -51,7 +51,7 @@ async fn a_lease_ends_for_its_node_no_later_than_for_others() {
 #[tokio::test]
 async fn who_takes_leave_is_followed_at_once_and_takes_nothing_more() {
     let world = World::new().await;
-    let connection = world.redis.link().connect().await.unwrap();
+    let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
     let [mut one, mut other] = [(); 2].map(|()| Share::new(world.keys.clone(), "work", LEASE * 100));
     one.renew(&connection).await.unwrap();
     one.leave(&connection).await.unwrap();

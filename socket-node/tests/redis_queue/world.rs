@@ -28,14 +28,14 @@ use webhook_worker::{
     worker::{Lanes, Limits},
 };
 
-use crate::redis_server::RedisServer;
+use crate::redis_server::{Redis, link};
 
 /// Time for anything to happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A Redis, and what nodes need to share it.
 pub(crate) struct World {
-    pub(crate) redis: RedisServer,
+    pub(crate) redis: Redis,
     pub(crate) keys: Keys,
     pub(crate) bounds: Bounds,
     pub(crate) limits: Limits,
@@ -53,14 +53,14 @@ impl World {
         let bounds = Bounds { lease: Duration::from_secs(3), ..Bounds::default() };
         let schedule = Schedule { first_gap: Duration::from_millis(100), ..Schedule::default() };
         let limits = Limits { schedule, probe_rest: Duration::from_millis(1), ..Limits::default() };
-        Self { redis: RedisServer::start().await, keys: Keys::new("test"), bounds, limits }
+        Self { redis: Redis::start(), keys: Keys::new("test"), bounds, limits }
     }
 
     pub(crate) fn node(&self) -> Node {
         let deliverer = Deliverer::new(DeliverySettings::new(AddressPolicy::PublicAndPrivate));
         let lanes = Lanes::new(deliverer, Apps::new(ArrayStore::new([app()]).unwrap()), self.limits);
         let (queue, work) =
-            RedisQueue::start(self.redis.link(), self.keys.clone(), lanes.clone(), self.bounds);
+            RedisQueue::start(link(self.redis.port()), self.keys.clone(), lanes.clone(), self.bounds);
         Node { queue, lanes, work: tokio::spawn(work).abort_handle() }
     }
 
@@ -80,7 +80,7 @@ impl World {
     pub(crate) async fn length(&self, stream: &str, channel: &str) -> usize {
         let mut command = redis::cmd("XLEN");
         command.arg(format!("{}{stream}", self.keys.of_shard(Shard::of("1", channel))));
-        command.query_async(&mut self.redis.link().connect().await.unwrap()).await.unwrap()
+        command.query_async(&mut link(self.redis.port()).connect().await.unwrap()).await.unwrap()
     }
 
     /// The entries of a channel's stream of this name.
@@ -88,7 +88,7 @@ impl World {
         let mut command = redis::cmd("XRANGE");
         command.arg(format!("{}{stream}", self.keys.of_shard(Shard::of("1", channel)))).arg("-").arg("+");
         let entries: Vec<(String, HashMap<String, String>)> =
-            command.query_async(&mut self.redis.link().connect().await.unwrap()).await.unwrap();
+            command.query_async(&mut link(self.redis.port()).connect().await.unwrap()).await.unwrap();
         entries.into_iter().map(|(_, fields)| fields).collect()
     }
 }

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Everything that a test moves.
-pub(super) const ALL: [&[&str]; 13] = [
+pub(super) const ALL: [&[&str]; 14] = [
     BY_COMING,
     BY_LEAVING,
     BY_NOT_READING,
@@ -27,6 +27,7 @@ pub(super) const ALL: [&[&str]; 13] = [
     clustered::BY_A_DEATH,
     clustered::BY_FORGETTING,
     clustered::BY_JOURNALS,
+    super::queue::BY_QUEUEING,
 ];
 
 const BY_COMING: &[&str] = &[

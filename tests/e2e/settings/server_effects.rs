@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::{flags, server_set_everywhere, with_environment};
+use super::{flags, server_launches, server_set_everywhere, with_environment};
 use crate::support::{
     api::{Api, raw_request},
     node::{Launch, Node},
+    receiver::{Answer, Receiver},
+    redis::Redis,
 };
 
 /// The log of a node after one request of the HTTP API.
@@ -84,6 +86,29 @@ async fn the_local_drivers_work_when_they_are_named() {
         node.api().publish("cache-room", "kept", "1").await;
         client.subscribe("cache-room").await;
         client.expect("kept").await;
+    }
+}
+
+#[tokio::test]
+async fn webhooks_wait_in_the_redis_that_was_named_under_its_prefix() {
+    let redis = Redis::start();
+    for place in 0..3 {
+        let mut receiver = Receiver::start().await;
+        receiver.always_answer("/hook", Answer::Status(500));
+        let settings = json!({
+            "queue_driver": "redis", "redis_url": redis.address.to_string(),
+            "redis_prefix": format!("place-{place}"), "shutdown_grace_seconds": 1,
+        });
+        let [flags, environment, file] = server_launches(&settings);
+        let launch = [flags, environment, file].into_iter().nth(place).expect("one of three");
+        let webhooks = ["--app-webhooks-enabled", "--app-has-channel-occupied-webhooks", "--app-webhook-url"];
+        let node = launch.flags(webhooks).flags([receiver.url.as_str()]).start_alone();
+        let mut client = node.connect().await;
+        client.subscribe("room").await;
+        receiver.next().await;
+        let streams: Vec<String> = redis.ask(&["KEYS", &format!("place-{place}:{{*}}:queue")]);
+        assert_eq!(streams.len(), 1, "{streams:?}");
+        assert_eq!(redis.ask::<u32>(&["XLEN", &streams[0]]), 1);
     }
 }
 

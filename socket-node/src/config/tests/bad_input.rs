@@ -41,7 +41,11 @@ const FLAGS: &[(&str, &str)] = &[
     ("--bind-address 300.0.0.1", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
     (
         "--adapter-driver redis --redis-cluster",
-        "--adapter-driver: a Redis cluster cannot be the adapter in this version; use a single server",
+        "--adapter-driver: cannot be a Redis cluster in this version; use a single server",
+    ),
+    (
+        "--queue-driver redis --redis-cluster",
+        "--queue-driver: cannot be a Redis cluster in this version; use a single server",
     ),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
     ("--cache-driver redis", "--cache-driver: 'redis' is not available in this version; use 'local'"),

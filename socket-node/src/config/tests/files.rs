@@ -28,12 +28,10 @@ fn the_well_known_sample_is_taken() {
 }
 
 #[test]
-fn of_the_redis_drivers_of_the_sample_only_the_adapter_is_taken() {
+fn only_the_redis_cache_of_the_sample_is_refused() {
     assert_eq!(
         nothing().config_file(&SAMPLE.replace("DRIVER", "redis")).errors(),
-        ["cache", "queue"].map(|name| format!(
-            "config.json: server.{name}_driver: 'redis' is not available in this version; use 'local'"
-        ))
+        ["config.json: server.cache_driver: 'redis' is not available in this version; use 'local'"]
     );
 }
 
