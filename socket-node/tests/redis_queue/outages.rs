@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_was_frozen_loses_nothing_and_repeats_nothing() {
+async fn a_redis_that_was_frozen_loses_nothing_and_keeps_the_order() {
     let (world, endpoint) = (World::new().await, Receiver::answering(200).await);
     let nodes = world.nodes(3).await;
     let mut receipts = nodes[0].push_many(&endpoint.url(), 20, 20);
