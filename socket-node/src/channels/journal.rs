@@ -31,7 +31,8 @@ type Open = (RecordId, oneshot::Receiver<()>);
 pub async fn tell_of_journal(journal: Journal, apps: Apps, webhooks: Webhooks, ending: watch::Receiver<()>) {
     let (opened, open) = mpsc::channel(MAX_OPEN / 2);
     let desk = journal.desk();
-    tokio::join!(read(journal, apps, webhooks, ending, opened), take_off(desk, open));
+    let (journal, ()) = tokio::join!(read(journal, apps, webhooks, ending, opened), take_off(desk, open));
+    journal.leave().await;
 }
 
 async fn read(
@@ -40,11 +41,11 @@ async fn read(
     webhooks: Webhooks,
     mut ending: watch::Receiver<()>,
     opened: mpsc::Sender<Open>,
-) {
+) -> Journal {
     loop {
         let records = tokio::select! {
             biased;
-            _ = ending.changed() => return,
+            _ = ending.changed() => return journal,
             records = journal.next() => records,
         };
         for record in records {
@@ -56,7 +57,7 @@ async fn read(
                 None => receipt.settle(),
             }
             if opened.send((record.id, settled)).await.is_err() {
-                return;
+                return journal;
             }
         }
     }
@@ -82,8 +83,10 @@ async fn take_off(mut desk: JournalDesk, mut opened: mpsc::Receiver<Open>) {
                 let mut next = Some(settled);
                 while let Some(settled) = next {
                     open.remove(settled.as_ref().unwrap_or_else(|id| id));
-                    // One that is let go of is told of by another node.
-                    done.extend(settled);
+                    match settled {
+                        Ok(id) => done.push(id),
+                        Err(id) => desk.let_go(&[id]),
+                    }
                     next = settling.next().now_or_never().flatten();
                 }
                 desk.done(&done).await;

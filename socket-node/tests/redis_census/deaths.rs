@@ -29,7 +29,9 @@ async fn a_dead_node_is_swept_exactly_once_whoever_races() {
     }
     dead.die();
     until("swept", || async { b.census.members(&room).await.unwrap().len() == 50 }).await;
-    let records = exactly(&mut world.journal(), 451).await;
+    let mut journal = world.journal();
+    let records = exactly(&mut journal, 451).await;
+    journal.leave().await;
     let removed = |record: &&Record| matches!(record.event, Transition::MemberRemoved(_));
     assert_eq!(records.iter().filter(removed).count(), 450);
     let told: Vec<usize> = (0..500).map(|n| world.heard_of(&room, &format!("u{n}")).len()).collect();

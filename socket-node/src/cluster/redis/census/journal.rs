@@ -1,7 +1,15 @@
-//! What webhooks are to tell of, as the scripts have written it down. All nodes read; each event is handed to one of
-//! them, and to another one if that one does not say in time that it took care of it.
+//! What webhooks are to tell of, as the scripts have written it down. Each shard is read by one node at a time, so that
+//! what happens to a channel is told in its order; if that node is gone, or does not say in time that it took care of
+//! something, another one reads it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value};
 use tokio::time::{Instant, sleep};
@@ -14,8 +22,9 @@ use super::{
 };
 use crate::{
     cluster::redis::{
-        keys::{Keys, Shard, read_name},
+        keys::{Keys, SHARDS, Shard, read_name},
         link::{Link, pause},
+        share::Share,
     },
     hub::Topic,
 };
@@ -26,8 +35,11 @@ const GROUP: &str = "webhooks";
 /// Events read at once from each shard.
 const BATCH: u32 = 100;
 
-/// For so long, a read waits for something to come. Less than the deadline of the connection.
-const WAIT_MS: u32 = 1000;
+/// For so long, a read waits for something to come. Less than the deadline of the connection, and than a lease.
+const WAIT_MS: u32 = 500;
+
+/// How often a node's share is looked after.
+const RENEW: Duration = Duration::from_millis(500);
 
 /// Events that somebody has had for so long are handed to somebody else.
 const ABANDONED: Duration = Duration::from_secs(8);
@@ -40,10 +52,18 @@ pub struct Journal {
     reader: Holder,
     abandoned: Duration,
     connection: Option<MultiplexedConnection>,
+    /// The shards that this node reads, and nobody else: what webhooks are told of a channel keeps its order.
+    share: Share,
+    /// When the share is to be looked after.
+    renews_at: Instant,
     /// When to look for what others have abandoned.
     claims_at: Instant,
+    under_way: Arc<UnderWay>,
     failures: u32,
 }
+
+/// How many records of each shard are read and not through.
+type UnderWay = [AtomicUsize; SHARDS as usize];
 
 /// Something that webhooks are to tell of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +106,22 @@ impl Journal {
 
     /// A reader that takes over from others what they have had for so long.
     pub fn with_abandoned_after(link: Link, keys: Keys, abandoned: Duration) -> Self {
-        let (reader, claims_at) = (Holder::random(), Instant::now());
-        Self { link, keys, reader, abandoned, connection: None, claims_at, failures: 0 }
+        // Whoever takes a dead node's shard over finds its records abandoned.
+        let share = Share::new(keys.clone(), "journal", abandoned * 3 / 2);
+        let (reader, now, under_way) = (Holder::random(), Instant::now(), Arc::default());
+        let (renews_at, claims_at) = (now, now);
+        Self {
+            link,
+            keys,
+            reader,
+            abandoned,
+            connection: None,
+            share,
+            renews_at,
+            claims_at,
+            under_way,
+            failures: 0,
+        }
     }
 
     /// Waits for records, for ever. Those of one channel come in the order in which they were written; who reads them
@@ -96,7 +130,12 @@ impl Journal {
         loop {
             match self.read().await {
                 Ok(records) if records.is_empty() => {}
-                Ok(records) => return records,
+                Ok(records) => {
+                    for record in &records {
+                        self.under_way[record.id.shard.index()].fetch_add(1, Relaxed);
+                    }
+                    return records;
+                }
                 Err(error) => self.away(&error).await,
             }
         }
@@ -105,7 +144,15 @@ impl Journal {
     /// What is to be said of the records that this reader gets.
     pub fn desk(&self) -> JournalDesk {
         let (link, keys, reader) = (self.link.clone(), self.keys.clone(), self.reader.clone());
-        JournalDesk { link, keys, reader, connection: None }
+        JournalDesk { link, keys, reader, connection: None, under_way: Arc::clone(&self.under_way) }
+    }
+
+    /// Leaves everything to others, at once. To be called when all records are through.
+    pub async fn leave(mut self) {
+        if let Ok(connection) = self.link.connect().await {
+            // If it fails, others have it when the leases end.
+            let _ = self.share.leave(&connection).await;
+        }
     }
 
     async fn read(&mut self) -> RedisResult<Vec<Record>> {
@@ -113,6 +160,10 @@ impl Journal {
             Some(connection) => connection.clone(),
             None => self.connect().await?,
         };
+        if self.renews_at <= Instant::now() {
+            self.renews_at = Instant::now() + RENEW;
+            self.look_after_share(&connection).await?;
+        }
         if self.claims_at <= Instant::now() {
             self.claims_at = Instant::now() + self.abandoned / 3;
             let records = self.claim(&connection).await?;
@@ -123,14 +174,43 @@ impl Journal {
         self.read_new(&connection).await
     }
 
+    async fn look_after_share(&mut self, connection: &MultiplexedConnection) -> RedisResult<()> {
+        let before = self.own();
+        self.share.renew(connection).await?;
+        for shard in self.own() {
+            if self.share.surplus() == 0 {
+                break;
+            }
+            // Only what nobody is being told of: the next reader would tell of what comes after it at the same time.
+            if self.under_way[shard.index()].load(Relaxed) == 0 {
+                self.share.give_up(shard, connection).await?;
+            }
+        }
+        if self.own() != before {
+            // What others have left in a new shard comes before what is new there.
+            self.claims_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// The shards that are this node's to read.
+    fn own(&self) -> Vec<Shard> {
+        Shard::all().filter(|shard| self.share.owns(*shard)).collect()
+    }
+
     async fn read_new(&self, connection: &MultiplexedConnection) -> RedisResult<Vec<Record>> {
+        let shards = self.own();
+        if shards.is_empty() {
+            sleep(RENEW).await;
+            return Ok(Vec::new());
+        }
         let mut call = redis::cmd("XREADGROUP");
         call.arg("GROUP").arg(GROUP).arg(self.reader.as_str()).arg("COUNT").arg(BATCH);
         call.arg("BLOCK").arg(WAIT_MS).arg("STREAMS");
-        for shard in Shard::all() {
-            call.arg(key(&self.keys, shard));
+        for shard in &shards {
+            call.arg(key(&self.keys, *shard));
         }
-        for _ in Shard::all() {
+        for _ in &shards {
             call.arg(">");
         }
         let mut connection = connection.clone();
@@ -138,7 +218,7 @@ impl Journal {
         let streams: Option<HashMap<String, Value>> = from_redis_value(answer)?;
         let mut streams = streams.unwrap_or_default();
         let mut records = Vec::new();
-        for shard in Shard::all() {
+        for shard in shards {
             if let Some(entries) = streams.remove(&key(&self.keys, shard)) {
                 records.extend(read_records(shard, entries)?);
             }
@@ -148,14 +228,18 @@ impl Journal {
 
     async fn claim(&self, connection: &MultiplexedConnection) -> RedisResult<Vec<Record>> {
         let idle_ms = u64::try_from(self.abandoned.as_millis()).unwrap_or(u64::MAX);
+        let shards = self.own();
         let mut pipeline = redis::pipe();
-        for shard in Shard::all() {
-            let mut call = Script::Claim.call(&self.keys, shard);
+        for shard in &shards {
+            let mut call = Script::Claim.call(&self.keys, *shard);
             call.arg(GROUP).arg(self.reader.as_str()).arg(idle_ms).arg(BATCH);
             pipeline.add_command(call);
         }
+        if pipeline.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut records = Vec::new();
-        for (shard, answer) in Shard::all().zip(send(connection, &pipeline).await?) {
+        for (shard, answer) in shards.into_iter().zip(send(connection, &pipeline).await?) {
             records.extend(read_records(shard, answer.extract_error()?)?);
         }
         Ok(records)
@@ -177,7 +261,7 @@ impl Journal {
             }
         }
         self.failures = 0;
-        self.claims_at = Instant::now();
+        (self.renews_at, self.claims_at) = (Instant::now(), Instant::now());
         Ok(self.connection.insert(connection).clone())
     }
 
@@ -198,18 +282,27 @@ pub struct JournalDesk {
     keys: Keys,
     reader: Holder,
     connection: Option<MultiplexedConnection>,
+    under_way: Arc<UnderWay>,
 }
 
 impl JournalDesk {
     /// These have been taken care of, and nobody is to read them again. If Redis is away now, they will be read
     /// again, with the same ids.
     pub async fn done(&mut self, records: &[RecordId]) {
+        self.let_go(records);
         self.say(records, |pipeline, key, ids| {
             // In this order: what is deleted is never claimed, but what is only taken off would stay for ever.
             pipeline.cmd("XDEL").arg(key).arg(ids);
             pipeline.cmd("XACK").arg(key).arg(GROUP).arg(ids);
         })
         .await;
+    }
+
+    /// This node will not tell of these: another one may.
+    pub fn let_go(&self, records: &[RecordId]) {
+        for record in records {
+            self.under_way[record.shard.index()].fetch_sub(1, Relaxed);
+        }
     }
 
     /// These are still being taken care of, and nobody else is to do it. To be said again before they count as
