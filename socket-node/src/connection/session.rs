@@ -280,16 +280,18 @@ fn handle(session: &mut Session, message: Incoming<'_>) -> Option<Step> {
         }
         Incoming::Pong => None,
         Incoming::Close(code) => {
+            // Whoever sees the answer may come again at once, and finds the place free.
+            session.leave();
             session.socket.echo_close(code);
             Some(Step::End)
         }
     }
 }
 
-impl Drop for Session {
-    /// Also runs when the task panics: one connection may break, but it must not leave a ghost behind.
-    fn drop(&mut self) {
-        let Self { sockets, app, socket, subscriptions, user, .. } = self;
+impl Session {
+    /// Gives back everything that the connection has; what it does not have any more is not given back again.
+    fn leave(&mut self) {
+        let Self { sockets, app, socket, subscriptions, user, is_counted, .. } = self;
         let channels = &sockets.shared.channels;
         for subscription in subscriptions.drain(..) {
             channels.unsubscribe(app, socket, &subscription);
@@ -297,10 +299,17 @@ impl Drop for Session {
         if let Some(user) = user.take() {
             channels.sign_out(&app.id, socket, &user.session);
         }
-        if self.is_counted {
+        if std::mem::take(is_counted) {
             channels.disconnect(app);
         }
-        sockets.shared.tally.apps.of(&app.id).disconnections.one();
+    }
+}
+
+impl Drop for Session {
+    /// Also runs when the task panics: one connection may break, but it must not leave a ghost behind.
+    fn drop(&mut self) {
+        self.leave();
+        self.sockets.shared.tally.apps.of(&self.app.id).disconnections.one();
         if tracing::enabled!(Level::DEBUG) {
             self.log_end();
         }

@@ -164,7 +164,7 @@ fn checking_the_settings_finds_the_same_mistakes() {
 #[test]
 fn what_cannot_be_redis_is_told_with_what_can() {
     let url = "must be 'host:port' or 'redis[s]://[user:password@]host[:port][/database]', or several separated by commas";
-    let cluster = "a Redis cluster cannot be the adapter in this version; use a single server";
+    let cluster = "cannot be a Redis cluster in this version; use a single server";
     for (flags, complaint) in [
         (&["--redis-url", "http://127.0.0.1"][..], format!("--redis-url: {url}")),
         (&["--redis-url", "127.0.0.1:0x10"], format!("--redis-url: {url}")),

@@ -35,6 +35,8 @@ const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
     ("e2e::http_events::bounds::more_events_per_second", "each process counts rates for itself"),
     ("e2e::http_reads::a_cache_channel_tells", "what it remembers of cache channels by itself"),
     ("e2e::http_reads::more_reads_per_second", "each process counts rates for itself"),
+    ("e2e::limits::a_place_is_free_again", "the other hears a moment later that a place is free"),
+    ("e2e::limits::refused_connections_take_no_place", "the other hears a moment later that a place is free"),
     ("e2e::logs::the_id_on_an_answer", "the order of the lines in its log"),
     ("e2e::metrics::", "each process counts what it does"),
     ("e2e::settings::", "how it reads its settings, also those of the Redis that a pair would share"),
