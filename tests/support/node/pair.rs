@@ -49,7 +49,9 @@ const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
     ("sdk::pusher_js_and_the_node_server_sdk_speak_tls", "its certificate, and its files"),
     ("sdk::pusher_js_moves_to_another_node", "it is told to stop while others are not"),
     ("sdk::readme::", "the README speaks of one port"),
+    ("sdk::the_node_server_sdk_finds_webhooks_valid", "the order of events of several kinds"),
     ("sdk::the_prometheus_parser", "each process counts what it does"),
+    ("sdk::the_python_server_sdk_finds_webhooks_valid", "the order of events of several kinds"),
 ];
 
 /// The node that a test does not see.
