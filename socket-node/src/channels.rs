@@ -154,9 +154,7 @@ impl Channels {
         } else {
             hub.enqueue(topic, frame, except)?
         };
-        if let Some(flush) = flush {
-            flush.run();
-        }
+        run(flush);
         Ok(())
     }
 
@@ -222,6 +220,11 @@ impl Channels {
     fn announce(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
         self.shared.hub.enqueue_always(topic, frame, except)
     }
+}
+
+/// Does the duties that putting events into inboxes brought, now that nothing is held any more.
+fn run(duties: impl IntoIterator<Item = Flush>) {
+    duties.into_iter().for_each(Flush::run);
 }
 
 fn topic(app: &App, channel: &ChannelName) -> Topic {

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use app_manager::{app::App, webhook::EventKind};
 use tokio::time::timeout;
 
-use super::{Channels, Subscription, topic};
+use super::{Channels, Subscription, run, topic};
 use crate::{
     cluster::{
         Cluster, JoinError, Joined, Wants,
@@ -190,12 +190,6 @@ fn leave(cluster: &Cluster, topic: &Topic, place: &mut Place<'_>) {
         cluster.bus.unlisten(topic);
     } else {
         cluster.census.count(topic, place.occupancy().subscriptions);
-    }
-}
-
-fn run(flush: Option<Flush>) {
-    if let Some(flush) = flush {
-        flush.run();
     }
 }
 

@@ -9,7 +9,7 @@ use app_manager::app::App;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::sleep};
 
-use super::Channels;
+use super::{Channels, run};
 use crate::{
     hub::{Topic, pulse},
     protocol::event,
@@ -68,8 +68,6 @@ impl Channels {
         let notice = event::subscription_count(&topic.channel, count);
         // Who does not hear of this one hears of the next.
         let _ = self.tell_others(topic, &notice, None);
-        if let Some(flush) = self.announce(topic, &notice, None) {
-            flush.run();
-        }
+        run(self.announce(topic, &notice, None));
     }
 }

@@ -1,6 +1,6 @@
 //! What other nodes say: events, notices of who came and went, and commands.
 
-use super::{CachedEvent, Channels, Shared};
+use super::{CachedEvent, Channels, Shared, run};
 use crate::{
     cluster::{
         Command, Heard, NoticeKind,
@@ -38,9 +38,7 @@ impl Channels {
         } else {
             hub.enqueue_heard(topic, frame, except)
         };
-        if let Some(flush) = flush {
-            flush.run();
-        }
+        run(flush);
     }
 
     fn hear_notice(&self, topic: &Topic, kind: NoticeKind, version: u64, member: Member) {
@@ -54,15 +52,11 @@ impl Channels {
         let change = place.hear(Notice { version, change });
         let flush = change.and_then(|change| self.tell_changes(topic, vec![change]));
         drop(place);
-        if let Some(flush) = flush {
-            flush.run();
-        }
+        run(flush);
     }
 
     fn tell_watchers(&self, topic: &Topic, online: &[&str], offline: &[&str]) {
         let notice = event::watchlist_events(online, offline);
-        if let Some(flush) = self.announce(topic, &notice, None) {
-            flush.run();
-        }
+        run(self.announce(topic, &notice, None));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Channels;
+use super::{Channels, run};
 use crate::{
     cluster::{BusState, CensusState, Cluster},
     hub::Topic,
@@ -82,9 +82,7 @@ impl Channels {
         let changes = place.read(version, members, forget);
         let flush = self.tell_changes(topic, changes);
         drop(place);
-        if let Some(flush) = flush {
-            flush.run();
-        }
+        run(flush);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use app_manager::{app::App, webhook::EventKind};
 use webhook_worker::event::{WebhookEvent, as_text};
 
-use super::{Channels, MembersFull, Shared, topic};
+use super::{Channels, MembersFull, Shared, run, topic};
 use crate::{
     cluster::census::{Edge, Place},
     hub::{Flush, Full, Socket, Topic, pulse},
@@ -79,7 +79,7 @@ impl Channels {
         let news = news.and_then(|notice| self.announce(&topic, &notice, Some(socket.id())));
         let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
         drop(place);
-        run(news, count);
+        run(news.into_iter().chain(count));
         Ok(Subscription { channel, user_id, tells_count })
     }
 
@@ -105,7 +105,7 @@ impl Channels {
             removed.and_then(|user_id| self.announce(&topic, &event::member_removed(channel, user_id), None));
         let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
         drop(place);
-        run(news, count);
+        run(news.into_iter().chain(count));
     }
 
     /// Hands a client's event to all other subscribers.
@@ -139,7 +139,7 @@ impl Channels {
                     self.shared.tally.unheard.one();
                 }
                 self.shared.tally.apps.of(&event.topic.app).client_events.one();
-                run(flush, None);
+                run(flush);
                 Ok(())
             }
             Err(full) => Err((full, event)),
@@ -193,7 +193,7 @@ impl Channels {
             let mut place = census.place(&topic);
             let count = self.announce_count(&app, &topic, &mut place);
             drop(place);
-            run(count, None);
+            run(count);
         }
     }
 }
@@ -214,11 +214,4 @@ fn client_event(socket: &Arc<Socket>, subscription: &Subscription, event: Event<
 pub struct ClientFrame {
     topic: Topic,
     frame: Frame,
-}
-
-/// Runs what has to be flushed, now that nothing is held any more.
-fn run(first: Option<Flush>, second: Option<Flush>) {
-    for flush in [first, second].into_iter().flatten() {
-        flush.run();
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app_manager::app::{App, AppId};
 
-use super::{Channels, Overloaded, Shared};
+use super::{Channels, Overloaded, Shared, run};
 use crate::{
     cluster::{Cluster, Command, census::Edge},
     hub::{Socket, Topic, pulse},
@@ -71,9 +71,7 @@ impl Channels {
             .then(|| self.announce(&watch_topic(&app.id, &user_id), &notice, Some(socket.id())))
             .flatten();
         drop(users);
-        if let Some(flush) = flush {
-            flush.run();
-        }
+        run(flush);
         UserSession { user_id, watchlist }
     }
 
@@ -176,9 +174,7 @@ impl Channels {
                 let notice = event::watchlist_events(&[], &[&user_id]);
                 let flush = self.announce(&watch_topic(&app, &user_id), &notice, None);
                 drop(users);
-                if let Some(flush) = flush {
-                    flush.run();
-                }
+                run(flush);
             }
         }
     }

@@ -1,10 +1,8 @@
 //! In whose name a node's entries stand, and for how long without a word from it.
 
-use std::{
-    fmt,
-    hash::{BuildHasher as _, RandomState},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
+
+use crate::cluster::redis::share::random_name;
 
 /// The name of one life of a node's entries. A node that cannot be sure of them any more takes a new one, enters
 /// everything under it, each entry in the place of the old one's, and gives up what that still has: nobody sees an edge.
@@ -40,9 +38,7 @@ impl Timing {
 impl Holder {
     /// A name that nobody has had before.
     pub(super) fn random() -> Self {
-        // A system that has no random numbers for us still has some for its hash maps.
-        let random = || getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(0));
-        Self(format!("{:016x}{:016x}", random(), random()).into())
+        Self(random_name())
     }
 
     pub(super) fn as_str(&self) -> &str {
