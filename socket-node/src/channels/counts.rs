@@ -18,8 +18,9 @@ use crate::{
 /// Channels whose count is to be told. Beyond, one has to wait for its next change.
 const MAX_WAITING: usize = 65_536;
 
-/// For so long, changes are gathered: the census hears of counts no sooner.
-const GATHER: Duration = Duration::from_millis(25);
+/// For so long, changes are gathered. The census hears of counts within some 25 ms; on a busy machine a count that is
+/// asked for no later than that would be the one before, and nobody would tell the right one.
+const GATHER: Duration = Duration::from_millis(250);
 
 /// Which channels' counts are to be told.
 #[derive(Debug, Default)]
