@@ -195,7 +195,9 @@ async fn more_changes_than_there_is_room_for_are_entered_all_the_same() {
     }
     assert_eq!(away, 70_000 - 65_536);
     a.enters(2).await;
-    assert_eq!(a.census.occupied(&app("1"), "").await.unwrap().len(), 70_000);
+    // So long a list may take a busy machine longer than an answer may.
+    let is_in = async || a.census.occupied(&app("1"), "").await.is_ok_and(|channels| channels.len() == 70_000);
+    until("all are in", is_in).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
