@@ -232,11 +232,15 @@ impl RunningNode {
             others.leave(drain.webhooks_by()).await;
         }
         self.deliver_webhooks(drain.webhooks_by()).await;
-        if let Some(others) = &mut self.others {
-            others.take_off(drain.end()).await;
-        }
         self.closing.send_replace(());
-        if timeout_at(drain.end(), self.closing.closed()).await.is_err() {
+        // Side by side: what one of them waits for in vain is not to cost the other its time.
+        let taken_off = async {
+            if let Some(others) = &mut self.others {
+                others.take_off(drain.end()).await;
+            }
+        };
+        let (closed, ()) = tokio::join!(timeout_at(drain.end(), self.closing.closed()), taken_off);
+        if closed.is_err() {
             warn!("requests were still under way at the end");
         }
         self.tasks.shutdown().await;
