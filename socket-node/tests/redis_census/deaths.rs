@@ -196,7 +196,8 @@ async fn more_changes_than_there_is_room_for_are_entered_all_the_same() {
     assert_eq!(away, 70_000 - 65_536);
     a.enters(2).await;
     // So long a list may take a busy machine longer than an answer may.
-    let is_in = async || a.census.occupied(&app("1"), "").await.is_ok_and(|channels| channels.len() == 70_000);
+    let is_in =
+        async || a.census.occupied(&app("1"), "").await.is_ok_and(|channels| channels.len() == 70_000);
     until("all are in", is_in).await;
 }
 
