@@ -31,7 +31,7 @@ pub use crate::{
 };
 use crate::{
     cache::LocalCache,
-    cluster::{Cluster, census::Census},
+    cluster::{Cluster, Occupied, Shard, census::Census},
     hub::{Flush, Hub, Topic},
     protocol::{ChannelName, Close, Event, Frame, SocketId, event},
     tally::Tally,
@@ -169,12 +169,14 @@ impl Channels {
 
     /// The occupied channels of an app whose names begin with `prefix`.
     pub async fn list(&self, app: &App, prefix: &str) -> Vec<(ChannelName, Occupancy)> {
-        if let Some(cluster) = self.cluster()
-            && let Ok(channels) = cluster.census.occupied(&app.id, prefix).await
-        {
-            return channels;
+        let here = || self.shared.census.occupied(&app.id, prefix);
+        let Some(cluster) = self.cluster() else { return here() };
+        let Occupied { mut channels, away } = cluster.census.occupied(&app.id, prefix).await;
+        if !away.is_empty() {
+            let shard = |channel: &ChannelName| Shard::of_topic(&topic(app, channel));
+            channels.extend(here().into_iter().filter(|(channel, _)| away.contains(&shard(channel))));
         }
-        self.shared.census.occupied(&app.id, prefix)
+        channels
     }
 
     /// How many channels of each kind are occupied.

@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
-use tracing::warn;
+use tracing::{Instrument as _, warn};
 use webhook_worker::{
     deliver::{Deliverer, DeliverySettings},
     target::AddressPolicy,
@@ -19,10 +19,7 @@ use webhook_worker::{
 
 use crate::{
     channels::{self, Channels},
-    cluster::{
-        Bus, Cluster, Journal, RedisCensus, RedisQueue,
-        redis::{keys::Keys, link::Link, queue::Bounds},
-    },
+    cluster::{Bus, Cluster, Journal, Lines, RedisCensus, RedisQueue, redis::queue::Bounds},
     config::{Config, CorsOrigins, Driver, Listen, RedisConfig, TlsFiles},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
@@ -187,7 +184,7 @@ struct Others {
     cluster: Cluster,
     /// Ends the reading of the journal; closed itself when that has ended.
     reading: watch::Sender<()>,
-    /// Tells webhooks of what was read. It ends when all of it is through.
+    /// Tells webhooks of what was read, on each line. It ends when all of it is through.
     telling: JoinSet<()>,
 }
 
@@ -204,7 +201,7 @@ impl Others {
     /// Takes off the journal what has been told of.
     async fn take_off(&mut self, deadline: Instant) {
         // What is not taken off by then is told of once more, by another node and with the same id.
-        let _ = timeout_at(deadline, self.telling.join_next()).await;
+        let _ = timeout_at(deadline, async { while self.telling.join_next().await.is_some() {} }).await;
     }
 }
 
@@ -276,11 +273,11 @@ fn join_cluster(
     (apps, webhooks): (&Apps, &Webhooks),
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Others> {
-    let (link, keys) = (Link::new(redis)?, Keys::new(&redis.prefix));
+    let lines = Lines::new(redis)?;
     let ear = channels.clone();
-    let (bus, bus_work) = Bus::start(link.clone(), keys.clone(), node, move |heard| ear.hear(heard));
-    let (census, census_work) = RedisCensus::start(link.clone(), keys.clone());
-    let cluster = Cluster { bus, census };
+    let (bus, bus_work) = Bus::start(&lines, node, move |heard| ear.hear(heard));
+    let (census, census_work) = RedisCensus::start(&lines);
+    let cluster = Cluster { lines: lines.clone(), bus, census };
     channels.join_cluster(cluster.clone());
     tasks.spawn(bus_work);
     tasks.spawn(census_work);
@@ -288,8 +285,11 @@ fn join_cluster(
     tasks.spawn(channels.clone().tell_counts());
     let (reading, is_ending) = watch::channel(());
     let mut telling = JoinSet::new();
-    let journal = Journal::new(link, keys);
-    telling.spawn(channels::tell_of_journal(journal, apps.clone(), webhooks.clone(), is_ending));
+    for (line, journal) in lines.iter().zip(Journal::on_each(&lines)) {
+        let telling_of =
+            channels::tell_of_journal(journal, apps.clone(), webhooks.clone(), is_ending.clone());
+        telling.spawn(telling_of.instrument(line.span()));
+    }
     Ok(Others { cluster, reading, telling })
 }
 
@@ -315,8 +315,7 @@ fn queue(
     match driver {
         Driver::Local => Ok(Queue::Local(lanes)),
         Driver::Redis => {
-            let (link, keys) = (Link::new(redis)?, Keys::new(&redis.prefix));
-            let (queue, work) = RedisQueue::start(link, keys, lanes, Bounds::default());
+            let (queue, work) = RedisQueue::start(&Lines::new(redis)?, lanes, Bounds::default());
             tasks.spawn(work);
             Ok(Queue::Shared(queue))
         }

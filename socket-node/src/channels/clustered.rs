@@ -150,7 +150,7 @@ impl Channels {
             && place.begin_leave(user_id)
         {
             cluster.census.part(&topic, user_id);
-            if cluster.is_away() {
+            if cluster.census.is_away(&topic) {
                 flush = self.presume(&topic, &mut place, Change::Left(user_id.into()));
             }
         }

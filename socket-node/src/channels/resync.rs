@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Channels, run};
 use crate::{
-    cluster::{BusState, CensusState, Cluster},
+    cluster::{BusState, CensusState, Cluster, Line, Shard},
     hub::Topic,
     protocol::event::Member,
     shutdown::Readiness,
@@ -27,21 +29,25 @@ struct Generation {
 }
 
 impl Channels {
-    /// Puts right what was missed, for as long as the node lives.
+    /// Puts right what was missed, for as long as the node lives: on each line for itself.
     pub async fn keep_in_step(self, readiness: Readiness) {
-        let Some(cluster) = self.cluster().cloned() else { return };
-        let (mut bus, mut census) = (cluster.bus.state(), cluster.census.state());
-        readiness.set_apart(true);
+        let Some(cluster) = self.cluster() else { return };
+        let apart = Apart::new(readiness, cluster.lines.iter().count());
+        join_all(cluster.lines.iter().map(|line| self.keep_line_in_step(cluster, line, &apart))).await;
+    }
+
+    async fn keep_line_in_step(&self, cluster: &Cluster, line: &Line, apart: &Apart) {
+        let (mut bus, mut census) = (cluster.bus.state(line.first()), cluster.census.state(line.first()));
         let mut known = None;
         let mut forget_at: Option<Instant> = None;
         loop {
             let now = generation(*bus.borrow_and_update(), *census.borrow_and_update());
             if now != known {
+                apart.changed(known.is_none(), now.is_none());
                 known = now;
-                readiness.set_apart(now.is_none());
-                self.lose_track();
+                self.lose_track(line);
                 if now.is_some() {
-                    self.read_rosters(&cluster, false).await;
+                    self.read_rosters(cluster, line, false).await;
                     forget_at = Some(Instant::now() + BELIEVE);
                 }
             }
@@ -56,25 +62,30 @@ impl Channels {
                 changed = census.changed() => if changed.is_err() { return },
                 () = forget, if known.is_some() => {
                     forget_at = None;
-                    self.read_rosters(&cluster, true).await;
+                    self.read_rosters(cluster, line, true).await;
                 }
             }
         }
     }
 
     /// From now on notices are only kept: some were missed.
-    fn lose_track(&self) {
-        for topic in self.shared.census.presence_channels() {
+    fn lose_track(&self, line: &Line) {
+        for topic in self.presence_channels(line) {
             self.shared.census.place(&topic).lose_track();
         }
     }
 
-    async fn read_rosters(&self, cluster: &Cluster, forget: bool) {
-        for topic in self.shared.census.presence_channels() {
+    async fn read_rosters(&self, cluster: &Cluster, line: &Line, forget: bool) {
+        for topic in self.presence_channels(line) {
             // What cannot be read now is read when the state changes again.
             let Ok(roster) = cluster.census.snapshot(&topic).await else { return };
             self.take_over(&topic, roster.version, roster.members, forget);
         }
+    }
+
+    fn presence_channels(&self, line: &Line) -> impl Iterator<Item = Topic> {
+        let channels = self.shared.census.presence_channels().into_iter();
+        channels.filter(|topic| line.serves(Shard::of_topic(topic)))
     }
 
     fn take_over(&self, topic: &Topic, version: u64, members: Vec<Member>, forget: bool) {
@@ -83,6 +94,28 @@ impl Channels {
         let flush = self.tell_changes(topic, changes);
         drop(place);
         run(flush);
+    }
+}
+
+/// How many lines do not hear or are not heard. With one such, this node is no good place for new clients.
+#[derive(Debug)]
+struct Apart {
+    readiness: Readiness,
+    lines: Mutex<usize>,
+}
+
+impl Apart {
+    /// All of the lines.
+    fn new(readiness: Readiness, lines: usize) -> Self {
+        readiness.set_apart(lines > 0);
+        Self { readiness, lines: Mutex::new(lines) }
+    }
+
+    /// A line was or was not apart, and is or is not now.
+    fn changed(&self, was_apart: bool, is_apart: bool) {
+        let mut lines = self.lines.lock();
+        *lines = *lines + usize::from(is_apart) - usize::from(was_apart);
+        self.readiness.set_apart(*lines > 0);
     }
 }
 

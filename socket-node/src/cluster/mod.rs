@@ -14,9 +14,11 @@ use tracing::warn;
 pub use redis::{
     bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull},
     census::{
-        Away, CensusState, JoinError, Joined, RedisCensus, Wants,
+        Away, CensusState, JoinError, Joined, Occupied, RedisCensus, Wants,
         journal::{Journal, JournalDesk, Record, RecordId, Transition},
     },
+    keys::Shard,
+    line::{Line, Lines},
     queue::{Figures as QueueFigures, Receipt as QueueReceipt, RedisQueue},
 };
 
@@ -26,6 +28,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// The other nodes of this server, as far as this one has to do with them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Cluster {
+    /// The ways to what they share.
+    pub lines: Lines,
     /// What is published.
     pub bus: Bus,
     /// Who is where.
@@ -36,10 +40,16 @@ impl Cluster {
     /// Waits until this node hears the others and they know of it, as long as the patience lasts; false if it is not so
     /// by then. It goes on trying.
     pub async fn joined(&self, patience: Duration) -> bool {
-        let (mut bus, mut census) = (self.bus.state(), self.census.state());
         let joined = async {
-            let heard = bus.wait_for(|state| matches!(state, BusState::Listening(_))).await.is_ok();
-            heard && census.wait_for(|state| matches!(state, CensusState::Entered(_))).await.is_ok()
+            for shard in self.lines.iter().map(Line::first) {
+                let (mut bus, mut census) = (self.bus.state(shard), self.census.state(shard));
+                let heard = bus.wait_for(|state| matches!(state, BusState::Listening(_))).await.is_ok();
+                if !heard || census.wait_for(|state| matches!(state, CensusState::Entered(_))).await.is_err()
+                {
+                    return false;
+                }
+            }
+            true
         };
         timeout(patience, joined).await.unwrap_or(false)
     }
@@ -55,10 +65,5 @@ impl Cluster {
         while Instant::now() < deadline && self.census.leaves_records().await {
             sleep(ASK_AGAIN).await;
         }
-    }
-
-    /// Whether the census can be neither told nor asked anything.
-    pub fn is_away(&self) -> bool {
-        matches!(*self.census.state().borrow(), CensusState::Away)
     }
 }

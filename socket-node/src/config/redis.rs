@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use app_manager::app::settings::{Values, host_and_port, without_credentials};
+use app_manager::app::settings::{Problems, Values, host_and_port, without_credentials};
 
 const LONGEST_PREFIX: usize = 100;
 const DEFAULT_PORT: u16 = 6379;
@@ -30,6 +30,12 @@ impl RedisUrl {
         read_url(text).map(Self)
     }
 
+    /// The number of the database, 0 if none is named.
+    fn database(&self) -> u16 {
+        let (_, rest) = self.0.split_once("://").expect("a URL that was read has a scheme");
+        rest.split_once('/').map_or(0, |(_, database)| database.parse().expect("it was read as a number"))
+    }
+
     /// The whole URL, password and all: for the client that connects, never for a log.
     pub fn with_password(&self) -> &str {
         &self.0
@@ -49,13 +55,16 @@ impl fmt::Debug for RedisUrl {
 }
 
 /// The part of the settings that is about Redis.
-pub(super) fn build(server: &Values) -> RedisConfig {
+pub(super) fn build(server: &Values, problems: &mut Problems) -> RedisConfig {
     let text = server.text("redis_url").expect("redis_url has a default");
     let tls = server.is_on("redis_tls") || text.contains("rediss://");
     let urls: Vec<_> = text.split(',').map(|url| RedisUrl(with_scheme(url, tls))).collect();
     let prefix = server.text("redis_prefix").expect("redis_prefix has a default");
     // A list of servers can only mean a cluster.
     let cluster = server.is_on("redis_cluster") || urls.len() > 1;
+    if cluster && urls.iter().any(|url| url.database() != 0) {
+        problems.add(server.source("redis_url"), "a Redis cluster has no database but 0");
+    }
     RedisConfig { urls, prefix, tls, cluster }
 }
 

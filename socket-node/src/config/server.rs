@@ -33,16 +33,16 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         tls: tls(server, problems),
         metrics: metrics(server, problems),
         app_env: text(server, "app_env"),
-        adapter: redis_driver(server, "adapter_driver", problems),
+        adapter: redis_driver(server, "adapter_driver"),
         cache: driver(server, "cache_driver", problems),
-        queue: redis_driver(server, "queue_driver", problems),
+        queue: redis_driver(server, "queue_driver"),
         log: log(server),
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
         max_socket_backlog: KB * server.number::<u32>("max_socket_backlog_in_kb"),
         webhook_block_private_addresses: server.is_on("webhook_block_private_addresses"),
         shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
-        redis: redis::build(server),
+        redis: redis::build(server, problems),
         apps,
         notices,
     }
@@ -103,16 +103,9 @@ fn metrics(server: &Values, problems: &mut Problems) -> Option<Listen> {
 }
 
 /// The driver of something that nodes may do together through Redis.
-fn redis_driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {
+fn redis_driver(server: &Values, key: &str) -> Driver {
     match text(server, key).as_str() {
-        "redis" => {
-            let redis = redis::build(server);
-            if redis.cluster {
-                let what = "cannot be a Redis cluster in this version; use a single server";
-                problems.add(server.source(key), what);
-            }
-            Driver::Redis
-        }
+        "redis" => Driver::Redis,
         _ => Driver::Local,
     }
 }

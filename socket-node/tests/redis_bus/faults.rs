@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use socket_node::cluster::redis::bus::{Away, BusState};
+use socket_node::cluster::redis::{
+    bus::{Away, BusState},
+    keys::Shard,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
@@ -72,7 +75,7 @@ async fn nothing_is_lost_when_redis_stands_still_for_three_seconds() {
     let ((), next) = tokio::join!(faults, publish_for(&from, 1, Duration::from_secs(4)));
     to.hears(usize::try_from(next).unwrap()).await;
     assert_eq!(to.numbers(), (0..next).collect::<Vec<_>>());
-    assert_eq!(*to.bus.state().borrow(), BusState::Listening(1), "the ear is patient");
+    assert_eq!(*to.bus.state(Shard::FIRST).borrow(), BusState::Listening(1), "the ear is patient");
     assert_eq!(from.bus.figures().unconfirmed, 0);
 }
 

@@ -6,7 +6,8 @@ use parking_lot::Mutex;
 use socket_node::{
     cluster::redis::{
         bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull},
-        keys::Keys,
+        keys::{Keys, Shard},
+        line::Lines,
     },
     hub::Topic,
     protocol::{ChannelName, Event, Frame, NodeId, SocketId, event},
@@ -62,7 +63,7 @@ impl Node {
             let heard = heard.clone();
             move |what: Heard<'_>| heard.note(what)
         };
-        let (bus, work) = Bus::start(link(port), Keys::new(PREFIX), id, hear);
+        let (bus, work) = Bus::start(&Lines::to_server(link(port), Keys::new(PREFIX)), id, hear);
         Self { bus, id, heard, work: tokio::spawn(work) }
     }
 
@@ -113,7 +114,7 @@ impl Node {
     /// Waits for a state of the bus, and says how long it took.
     pub(crate) async fn wait_for(&self, is_it: impl FnMut(&BusState) -> bool) -> Duration {
         let begin = Instant::now();
-        let mut state = self.bus.state();
+        let mut state = self.bus.state(Shard::FIRST);
         timeout(DEADLINE, state.wait_for(is_it)).await.expect("the state in time").expect("the bus runs");
         begin.elapsed()
     }

@@ -113,12 +113,12 @@ async fn lists_tell_every_occupied_channel_with_its_counts() {
         node.census.enter(&presence, NONE).await.unwrap();
         node.join(&presence, "u", NONE).await;
     }
-    assert_eq!(a.census.occupied(&app("1"), "room-").await.unwrap().len(), 50);
-    let found = b.census.occupied(&app("1"), "presence-").await.unwrap();
+    assert_eq!(a.occupied(&app("1"), "room-").await.len(), 50);
+    let found = b.occupied(&app("1"), "presence-").await;
     assert_eq!(found, [(presence.channel.clone(), Occupancy { subscriptions: 2, users: 1 })]);
     b.census.leave(&topic("1", "room-1"));
     b.settles().await;
-    assert_eq!(a.census.occupied(&app("1"), "").await.unwrap().len(), 50);
+    assert_eq!(a.occupied(&app("1"), "").await.len(), 50);
 }
 
 #[tokio::test]

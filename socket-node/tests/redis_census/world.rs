@@ -6,13 +6,18 @@ use app_manager::app::AppId;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use socket_node::{
-    cluster::redis::{
-        census::{
-            CensusState, RedisCensus, Timing, Wants,
-            journal::{Journal, Record},
+    cluster::{
+        Occupied,
+        census::Occupancy,
+        redis::{
+            census::{
+                CensusState, RedisCensus, Timing, Wants,
+                journal::{Journal, Record},
+            },
+            keys::{Keys, Shard},
+            line::Lines,
+            link::Link,
         },
-        keys::Keys,
-        link::Link,
     },
     hub::Topic,
     protocol::{ChannelName, event::Member},
@@ -86,6 +91,10 @@ impl World {
         link(self.redis.port())
     }
 
+    fn lines(&self) -> Lines {
+        Lines::to_server(self.link(), self.keys.clone())
+    }
+
     /// Hears everything, from now on.
     pub(crate) async fn hear(&self) {
         let heard = Arc::clone(&self.heard);
@@ -105,7 +114,7 @@ impl World {
     }
 
     pub(crate) async fn node_with(&self, timing: Timing) -> Node {
-        let (census, work) = RedisCensus::start_with(self.link(), self.keys.clone(), timing);
+        let (census, work) = RedisCensus::start_with(&self.lines(), timing);
         let (is_frozen, frozen) = watch::channel(false);
         let work = tokio::spawn(freezable(work, frozen)).abort_handle();
         let node = Node { census, work, is_frozen };
@@ -115,7 +124,7 @@ impl World {
 
     /// A reader that takes over what others have had for a second.
     pub(crate) fn journal(&self) -> Journal {
-        Journal::with_abandoned_after(self.link(), self.keys.clone(), Duration::from_secs(1))
+        Journal::with_abandoned_after(&self.lines(), Duration::from_secs(1)).remove(0)
     }
 
     /// What has been told so far, in this order.
@@ -169,7 +178,7 @@ impl Notice {
 impl Node {
     /// Waits until everything stands in Redis, for the so-manieth time at least.
     pub(crate) async fn enters(&self, generation: u64) {
-        let mut state = self.census.state();
+        let mut state = self.census.state(Shard::FIRST);
         let entered =
             state.wait_for(|state| matches!(state, CensusState::Entered(now) if *now >= generation));
         timeout(DEADLINE, entered).await.expect("the node enters in time").unwrap();
@@ -193,6 +202,13 @@ impl Node {
     /// A member comes, without a limit.
     pub(crate) async fn join(&self, topic: &Topic, user_id: &str, wants: Wants) {
         self.census.join(topic, &member(user_id), u32::MAX, wants, false).await.unwrap();
+    }
+
+    /// The occupied channels of an app, all of which Redis tells.
+    pub(crate) async fn occupied(&self, app: &AppId, prefix: &str) -> Vec<(ChannelName, Occupancy)> {
+        let Occupied { channels, away } = self.census.occupied(app, prefix).await;
+        assert!(away.is_empty(), "{away:?}");
+        channels
     }
 
     /// Waits until all that was handed in stands in Redis.

@@ -2,11 +2,20 @@
 
 use std::time::Duration;
 
-use socket_node::cluster::redis::{keys::Shard, share::Share};
+use socket_node::cluster::redis::{keys::Shard, line::Lines, share::Share};
 
-use crate::world::{World, until};
+use crate::{
+    redis_server::link,
+    world::{World, until},
+};
 
 const LEASE: Duration = Duration::from_secs(2);
+
+/// That of a node of its own.
+fn share(world: &World, lease: Duration) -> Share {
+    let lines = Lines::to_server(link(world.redis.port()), world.keys.clone());
+    Share::on_each(&lines, "work", lease).remove(0)
+}
 
 fn count(share: &Share) -> usize {
     Shard::all().filter(|shard| share.owns(*shard)).count()
@@ -16,7 +25,7 @@ fn count(share: &Share) -> usize {
 async fn a_shard_is_never_that_of_two_nodes_and_all_have_their_part() {
     let world = World::new().await;
     let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
-    let mut shares: Vec<_> = (0..3).map(|_| Share::new(world.keys.clone(), "work", LEASE)).collect();
+    let mut shares: Vec<_> = (0..3).map(|_| share(&world, LEASE)).collect();
     for _ in 0..6 {
         for share in &mut shares {
             share.renew(&connection).await.unwrap();
@@ -37,7 +46,7 @@ async fn a_shard_is_never_that_of_two_nodes_and_all_have_their_part() {
 async fn a_lease_ends_for_its_node_no_later_than_for_others() {
     let world = World::new().await;
     let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
-    let [mut one, mut other] = [(); 2].map(|()| Share::new(world.keys.clone(), "work", LEASE));
+    let [mut one, mut other] = [(); 2].map(|()| share(&world, LEASE));
     one.renew(&connection).await.unwrap();
     assert_eq!(count(&one), 16);
     let deadline = tokio::time::Instant::now() + LEASE * 5;
@@ -52,7 +61,7 @@ async fn a_lease_ends_for_its_node_no_later_than_for_others() {
 async fn who_takes_leave_is_followed_at_once_and_takes_nothing_more() {
     let world = World::new().await;
     let connection = crate::redis_server::link(world.redis.port()).connect().await.unwrap();
-    let [mut one, mut other] = [(); 2].map(|()| Share::new(world.keys.clone(), "work", LEASE * 100));
+    let [mut one, mut other] = [(); 2].map(|()| share(&world, LEASE * 100));
     one.renew(&connection).await.unwrap();
     one.leave(&connection).await.unwrap();
     one.renew(&connection).await.unwrap();

@@ -13,6 +13,7 @@ use app_manager::{
 };
 use socket_node::cluster::redis::{
     keys::{Keys, Shard},
+    line::Lines,
     queue::{Bounds, QueueFull, Receipt, RedisQueue},
 };
 use tokio::{
@@ -59,8 +60,8 @@ impl World {
     pub(crate) fn node(&self) -> Node {
         let deliverer = Deliverer::new(DeliverySettings::new(AddressPolicy::PublicAndPrivate));
         let lanes = Lanes::new(deliverer, Apps::new(ArrayStore::new([app()]).unwrap()), self.limits);
-        let (queue, work) =
-            RedisQueue::start(link(self.redis.port()), self.keys.clone(), lanes.clone(), self.bounds);
+        let lines = Lines::to_server(link(self.redis.port()), self.keys.clone());
+        let (queue, work) = RedisQueue::start(&lines, lanes.clone(), self.bounds);
         Node { queue, lanes, work: tokio::spawn(work).abort_handle() }
     }
 

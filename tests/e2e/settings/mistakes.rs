@@ -164,16 +164,16 @@ fn checking_the_settings_finds_the_same_mistakes() {
 #[test]
 fn what_cannot_be_redis_is_told_with_what_can() {
     let url = "must be 'host:port' or 'redis[s]://[user:password@]host[:port][/database]', or several separated by commas";
-    let cluster = "cannot be a Redis cluster in this version; use a single server";
+    let cluster = "a Redis cluster has no database but 0";
     for (flags, complaint) in [
         (&["--redis-url", "http://127.0.0.1"][..], format!("--redis-url: {url}")),
         (&["--redis-url", "127.0.0.1:0x10"], format!("--redis-url: {url}")),
-        (&["--redis-url", "127.0.0.1:7000,127.0.0.1:7001"], format!("--adapter-driver: {cluster}")),
+        (&["--redis-url", "127.0.0.1:7000,127.0.0.1:7001/1"], format!("--redis-url: {cluster}")),
     ] {
         let lines = complaints(Launch::new().flags(["--adapter-driver", "redis"]).flags(flags.to_vec()));
         assert_eq!(lines, [complaint], "{flags:?}");
     }
-    for launch in server_launches(&json!({"adapter_driver": "redis", "redis_cluster": true})) {
+    for launch in server_launches(&json!({"redis_url": "127.0.0.1/1", "redis_cluster": true})) {
         let lines = complaints(launch);
         assert!(lines.len() == 1 && lines[0].ends_with(cluster), "{lines:?}");
     }

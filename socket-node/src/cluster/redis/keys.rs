@@ -59,6 +59,12 @@ impl Shard {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// The slot of a Redis cluster in which everything with this shard's hash tag is.
+    pub fn slot(self) -> u16 {
+        const SLOTS: u16 = 16_384;
+        crc16(self.0.to_string().as_bytes()) % SLOTS
+    }
 }
 
 impl Keys {
@@ -86,6 +92,22 @@ impl Keys {
     pub fn control(&self) -> String {
         format!("{}:control", self.prefix)
     }
+
+    /// The same among the topics of a shard, where each shard has its own. Those of channels have one colon more.
+    pub fn control_of(&self, shard: Shard) -> String {
+        format!("{}control", self.of_shard(shard))
+    }
+}
+
+/// CRC-16/XMODEM, by which a Redis cluster finds the slot of a hash tag.
+fn crc16(bytes: &[u8]) -> u16 {
+    const POLYNOMIAL: u16 = 0x1021;
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc: u16, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 { shifted } else { shifted ^ POLYNOMIAL }
+        })
+    })
 }
 
 /// The name of a channel's topic.
@@ -158,6 +180,24 @@ mod tests {
         }
         assert_eq!(read_name("1:#server-to-user-a"), None);
         assert_eq!(read_name("1"), None);
+    }
+
+    #[test]
+    fn a_shard_is_in_the_slot_that_a_cluster_finds_for_its_tag() {
+        // What `CLUSTER KEYSLOT` says.
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+        let slots: Vec<_> = Shard::all().map(Shard::slot).collect();
+        let found = [
+            13907, 9842, 5649, 1584, 14039, 9974, 5781, 1716, 14171, 10106, 247, 4310, 8373, 12436, 115, 4178,
+        ];
+        assert_eq!(slots, found);
+    }
+
+    #[test]
+    fn the_control_topic_of_a_shard_is_that_of_no_channel() {
+        let keys = Keys::new("pusher");
+        assert_eq!(keys.control_of(Shard(3)), "pusher:{3}:control");
+        assert_ne!(keys.topic(&topic("control", "x")), keys.control_of(Shard::of("control", "x")));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! How Redis is reached: opening connections, and waiting before the next try.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo as _, ProtocolVersion, aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion,
+    aio::MultiplexedConnection,
 };
 
-use crate::config::RedisConfig;
+use super::owners::Owners;
+use crate::config::{RedisConfig, RedisUrl};
 
 /// Time for a connection to stand.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -18,7 +20,16 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The way to a Redis server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Link {
-    client: Client,
+    way: Way,
+}
+
+/// Which server it leads to.
+#[derive(Clone, Debug)]
+enum Way {
+    /// Always the same.
+    Server(Arc<Client>),
+    /// The one of a cluster that has a slot at the time.
+    Owner(Owners, u16),
 }
 
 impl Link {
@@ -27,11 +38,12 @@ impl Link {
     /// # Errors
     /// If the client does not take the URL.
     pub fn new(config: &RedisConfig) -> anyhow::Result<Self> {
-        let url = &config.urls[0];
-        let info = url.with_password().into_connection_info();
-        let info = info.with_context(|| format!("redis_url {url} cannot be used"))?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        Ok(Self { client: Client::open(info.set_redis_settings(settings))? })
+        Ok(Self { way: Way::Server(Client::open(address(&config.urls[0])?)?.into()) })
+    }
+
+    /// The way to whichever server of a cluster has a slot when a connection is opened.
+    pub(super) const fn to_owner(owners: Owners, slot: u16) -> Self {
+        Self { way: Way::Owner(owners, slot) }
     }
 
     /// Opens a connection on which nothing is heard but answers.
@@ -39,7 +51,8 @@ impl Link {
     /// # Errors
     /// If it does not stand in time.
     pub async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        self.client.get_multiplexed_async_connection_with_config(&config()).await
+        let client = self.client().await?;
+        connect(&client).await
     }
 
     /// Opens a connection that can subscribe; `hear` gets what is published, in order, and is not to wait.
@@ -54,8 +67,28 @@ impl Link {
             hear(push);
             Ok::<_, std::convert::Infallible>(())
         });
-        self.client.get_multiplexed_async_connection_with_config(&config).await
+        self.client().await?.get_multiplexed_async_connection_with_config(&config).await
     }
+
+    async fn client(&self) -> redis::RedisResult<Arc<Client>> {
+        match &self.way {
+            Way::Server(client) => Ok(Arc::clone(client)),
+            Way::Owner(owners, slot) => Ok(owners.of_slot(*slot).await?.into()),
+        }
+    }
+}
+
+/// Opens a connection on which nothing is heard but answers.
+pub(super) async fn connect(client: &Client) -> redis::RedisResult<MultiplexedConnection> {
+    client.get_multiplexed_async_connection_with_config(&config()).await
+}
+
+/// How the server of a URL is reached.
+pub(super) fn address(url: &RedisUrl) -> anyhow::Result<ConnectionInfo> {
+    let info = url.with_password().into_connection_info();
+    let info = info.with_context(|| format!("redis_url {url} cannot be used"))?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Ok(info.set_redis_settings(settings))
 }
 
 fn config() -> AsyncConnectionConfig {

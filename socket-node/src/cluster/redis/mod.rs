@@ -1,12 +1,14 @@
 //! What the nodes of one server share through Redis.
 //!
-//! Suggested reading order: [`keys`], where things are; [`link`], how they are reached; [`bus`], what nodes tell each
-//! other; [`census`], who is where; [`share`], who does which part of what one node alone may do; [`queue`], where
-//! webhooks wait.
+//! Suggested reading order: [`keys`], where things are; [`line`], the ways there; [`link`], how a connection is opened,
+//! and `owners`, to which server of a cluster; [`bus`], what nodes tell each other; [`census`], who is where; [`share`],
+//! who does which part of what one node alone may do; [`queue`], where webhooks wait.
 
 pub mod bus;
 pub mod census;
 pub mod keys;
+pub mod line;
 pub mod link;
+mod owners;
 pub mod queue;
 pub mod share;

@@ -39,14 +39,8 @@ const FLAGS: &[(&str, &str)] = &[
     ("--redis-tls=maybe", "--redis-tls: must be true or false, not 'maybe'"),
     ("--bind-address localhost", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
     ("--bind-address 300.0.0.1", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
-    (
-        "--adapter-driver redis --redis-cluster",
-        "--adapter-driver: cannot be a Redis cluster in this version; use a single server",
-    ),
-    (
-        "--queue-driver redis --redis-cluster",
-        "--queue-driver: cannot be a Redis cluster in this version; use a single server",
-    ),
+    ("--redis-cluster --redis-url u:p@a/1", "--redis-url: a Redis cluster has no database but 0"),
+    ("--redis-url a,b/00,c/2", "--redis-url: a Redis cluster has no database but 0"),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
     ("--cache-driver redis", "--cache-driver: 'redis' is not available in this version; use 'local'"),
     ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),

@@ -192,10 +192,14 @@ fn zero_and_minus_one_are_unlimited() {
 
 #[test]
 fn a_list_of_redis_servers_is_a_cluster() {
-    let config = one_app().args("--redis-url a,rediss://u:p@b:7000/2").config();
+    let config = one_app().args("--redis-url a,rediss://u:p@b:7000/0").config();
     let urls: Vec<_> = config.redis.urls.iter().map(|url| url.with_password()).collect();
-    assert_eq!(urls, ["rediss://a:6379", "rediss://u:p@b:7000/2"]);
+    assert_eq!(urls, ["rediss://a:6379", "rediss://u:p@b:7000/0"]);
     assert!(config.redis.cluster && config.redis.tls);
+    for driver in ["--adapter-driver", "--queue-driver"] {
+        let config = one_app().args("--redis-cluster").args(driver).arg("redis").config();
+        assert!(config.redis.cluster, "{driver}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{PushKind, RedisError, RedisResult, aio::MultiplexedConnection};
+use redis::{PushInfo, PushKind, RedisError, RedisResult, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, sleep_until},
@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{BusState, figures::Counts, hearing::Hearing, retry, wanted::Wanted};
-use crate::cluster::redis::link::Link;
+use crate::cluster::redis::line::{Line, names};
 
 /// Topics in one command.
 const BATCH: usize = 500;
@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_millis(3_500);
 
 #[derive(Debug)]
 pub(super) struct Ear {
-    link: Link,
+    line: Line,
     control: String,
     wanted: Arc<Wanted>,
     hearing: Arc<Hearing>,
@@ -34,14 +34,13 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) fn new(
-        link: Link,
-        control: String,
+        line: Line,
         wanted: Arc<Wanted>,
         hearing: Arc<Hearing>,
         counts: Arc<Counts>,
         state: watch::Sender<BusState>,
     ) -> Self {
-        Self { link, control, wanted, hearing, counts, state }
+        Self { control: line.control(), line, wanted, hearing, counts, state }
     }
 
     /// Never returns.
@@ -70,12 +69,18 @@ impl Ear {
     }
 
     async fn connect(&self, generation: u64, lost: &Arc<Notify>) -> RedisResult<MultiplexedConnection> {
-        let (hearing, lost) = (self.hearing.clone(), lost.clone());
-        let hear = move |push: redis::PushInfo| match push.kind {
-            PushKind::Disconnection => lost.notify_one(),
-            _ => hearing.push(generation, push),
+        let (hearing, lost, control) = (self.hearing.clone(), lost.clone(), self.control.clone());
+        // Nobody here takes the subscription to the control topic back. If the server does, it has lost the slot, and
+        // everything that was subscribed with it.
+        let is_lost = move |push: &PushInfo| match push.kind {
+            PushKind::Disconnection => true,
+            PushKind::SUnsubscribe => names(&push.data, &control),
+            _ => false,
         };
-        let mut connection = self.link.connect_to_hear(hear).await?;
+        let hear = move |push: PushInfo| {
+            if is_lost(&push) { lost.notify_one() } else { hearing.push(generation, push) }
+        };
+        let mut connection = self.line.link.connect_to_hear(hear).await?;
         connection.set_response_timeout(ANSWER);
         Ok(connection)
     }
@@ -108,7 +113,7 @@ impl Ear {
     /// The control topic comes last: publishers count on who listens to it listening to everything.
     async fn subscribe_all(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         self.subscribe_wanted(connection).await?;
-        connection.subscribe(&self.control).await
+        self.line.dialect.subscribe(connection, &[&self.control]).await
     }
 
     async fn keep(&self, connection: &mut MultiplexedConnection, lost: &Notify) -> RedisError {
@@ -141,7 +146,8 @@ impl Ear {
             if names.is_empty() {
                 return Ok(());
             }
-            connection.subscribe(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).await?;
+            let topics: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+            self.line.dialect.subscribe(connection, &topics).await?;
             self.wanted.confirm(&names);
         }
     }
@@ -149,7 +155,8 @@ impl Ear {
     /// A topic that is wanted again meanwhile is asked for again afterwards, on the same connection.
     async fn unsubscribe_unwanted(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         for names in self.wanted.take_to_leave().chunks(BATCH) {
-            connection.unsubscribe(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>()).await?;
+            let topics: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+            self.line.dialect.unsubscribe(connection, &topics).await?;
         }
         Ok(())
     }

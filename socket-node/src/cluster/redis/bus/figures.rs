@@ -1,7 +1,5 @@
 //! What the bus counts.
 
-use std::sync::atomic::AtomicU32;
-
 use crate::tally::{Count, Distribution, Durations};
 
 /// What is counted as it happens.
@@ -12,8 +10,6 @@ pub(super) struct Counts {
     pub(super) unknown: Count,
     pub(super) repeats: Count,
     pub(super) lag: Durations,
-    /// Nodes that were there when Redis was last asked.
-    pub(super) nodes: AtomicU32,
 }
 
 /// What there is to know about the bus at one moment.
@@ -32,7 +28,8 @@ pub struct BusFigures {
     pub outbox_messages: usize,
     /// Their bytes.
     pub outbox_bytes: usize,
-    /// Nodes that were listening when Redis was last asked, which happens every second: this one among them.
+    /// Nodes that were listening when Redis was last asked, which happens every second: this one among them. In a
+    /// cluster, where each shard is asked for itself, the fewest.
     pub nodes: u32,
     /// Topics of channels that are listened to.
     pub topics: usize,

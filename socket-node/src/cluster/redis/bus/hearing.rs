@@ -13,14 +13,16 @@ use super::{
     origins::Origins,
     wanted::Wanted,
 };
-use crate::protocol::NodeId;
+use crate::{cluster::redis::line::Line, protocol::NodeId};
 
 /// Who gets what is heard. It runs in the connection's own task, and is not to wait.
-pub(super) type Hear = Box<dyn Fn(Heard<'_>) + Send + Sync>;
+pub(super) type Hear = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
 pub(super) struct Hearing {
     node: NodeId,
-    control: Box<str>,
+    control: String,
+    /// What messages are that were published.
+    message: PushKind,
     wanted: Arc<Wanted>,
     counts: Arc<Counts>,
     hear: Hear,
@@ -39,12 +41,13 @@ struct Order {
 impl Hearing {
     pub(super) fn new(
         node: NodeId,
-        control: &str,
+        line: &Line,
         wanted: Arc<Wanted>,
         counts: Arc<Counts>,
         hear: Hear,
     ) -> Self {
-        Self { node, control: control.into(), wanted, counts, hear, order: Mutex::default() }
+        let (control, message) = (line.control(), line.dialect.message());
+        Self { node, control, message, wanted, counts, hear, order: Mutex::default() }
     }
 
     /// From now on, only this connection is heard.
@@ -54,7 +57,7 @@ impl Hearing {
 
     /// Something came on a connection.
     pub(super) fn push(&self, connection: u64, push: PushInfo) {
-        if push.kind != PushKind::Message {
+        if push.kind != self.message {
             return;
         }
         let Ok([Value::BulkString(name), Value::BulkString(message)]) = <[_; 2]>::try_from(push.data) else {

@@ -5,6 +5,9 @@
 //! cannot be known to have arrived is counted; what finds no room is refused before it is accepted. A node that alone
 //! loses its connection misses what is published until it is back: its state says so.
 //!
+//! All of this is so on each [line](super::line) by itself: a node numbers what it says on each of them, and hears each
+//! with an ear of its own.
+//!
 //! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`outbox`] and
 //! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`] and [`origins`], what
 //! becomes of a message that arrives; [`figures`], what is counted.
@@ -28,15 +31,23 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use self::{
-    ear::Ear, envelope::Origin, figures::Counts, hearing::Hearing, outbox::Outbox, publisher::Publisher,
+    ear::Ear,
+    envelope::Origin,
+    figures::Counts,
+    hearing::{Hear, Hearing},
+    outbox::Outbox,
+    publisher::Publisher,
     wanted::Wanted,
 };
 use super::{
-    keys::Keys,
-    link::{Link, pause},
+    keys::Shard,
+    line::{Line, Lines, PerLine},
+    link::pause,
 };
 use crate::{
     hub::Topic,
@@ -51,13 +62,18 @@ pub use wanted::Away;
 
 /// The bus, for those who speak and listen. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Bus(Arc<Shared>);
+pub struct Bus {
+    lines: PerLine<Voice>,
+    /// What is counted on all lines together.
+    counts: Arc<Counts>,
+}
 
+/// The bus as far as one line carries it.
 #[derive(Debug)]
-struct Shared {
+struct Voice {
     outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
-    counts: Arc<Counts>,
+    nodes: Arc<AtomicU32>,
     state: watch::Receiver<BusState>,
 }
 
@@ -97,33 +113,24 @@ pub enum Heard<'a> {
 impl Bus {
     /// The bus of this node, and the work that makes it run: it never ends, and is to be dropped at the shutdown.
     ///
-    /// `hear` is called in the connection's own task, in the order in which Redis published and never twice at once,
-    /// and must not wait. It is never told what this node itself said.
+    /// `hear` is called in a connection's own task, for what lies on the same line in the order in which Redis published
+    /// and never twice at once, and must not wait. It is never told what this node itself said.
     pub fn start(
-        link: Link,
-        keys: Keys,
+        lines: &Lines,
         node: NodeId,
         hear: impl Fn(Heard<'_>) + Send + Sync + 'static,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let control = keys.control();
-        let counts = Arc::new(Counts::default());
-        let outbox = Arc::new(Outbox::new(Origin::new(node, incarnation()), keys.clone()));
-        let wanted = Arc::new(Wanted::new(keys));
-        let hearing = Hearing::new(node, &control, wanted.clone(), counts.clone(), Box::new(hear));
-        let (sender, state) = watch::channel(BusState::Away);
-        let ear = Ear::new(
-            link.clone(),
-            control.clone(),
-            wanted.clone(),
-            Arc::new(hearing),
-            counts.clone(),
-            sender,
-        );
-        let publisher = Publisher::new(link, control, outbox.clone(), counts.clone());
+        let (origin, hear): (_, Hear) = (Origin::new(node, incarnation()), Arc::new(hear));
+        let (counts, mut works) = (Arc::<Counts>::default(), Vec::new());
+        let voices = lines.each(|line| {
+            let (voice, work) = Voice::new(line, node, origin, &counts, &hear);
+            works.push(work.instrument(line.span()));
+            voice
+        });
         let work = async {
-            tokio::join!(ear.run(), publisher.run());
+            join_all(works).await;
         };
-        (Self(Arc::new(Shared { outbox, wanted, counts, state })), work)
+        (Self { lines: voices, counts }, work)
     }
 
     /// Tells the other nodes that listen to the topic of an event for all its subscribers but one. It never waits.
@@ -131,7 +138,7 @@ impl Bus {
     /// # Errors
     /// If there is no room for it. Then nobody will hear it.
     pub fn publish(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Result<(), OutboxFull> {
-        self.0.outbox.put_event(topic, frame, except)
+        self.lines.of_topic(topic).outbox.put_event(topic, frame, except)
     }
 
     /// Tells all other nodes to do something.
@@ -139,7 +146,7 @@ impl Bus {
     /// # Errors
     /// If there is no room for it. Then nobody will hear it.
     pub fn command(&self, command: &Command) -> Result<(), OutboxFull> {
-        self.0.outbox.put_command(command)
+        self.lines.of(Shard::FIRST).outbox.put_command(command)
     }
 
     /// Listens to a topic from now on, or goes on listening. It is noted at once, whether the future is awaited or not;
@@ -151,32 +158,33 @@ impl Bus {
     /// If Redis is away, or does not confirm it within two seconds. The topic will be listened to as soon as Redis is
     /// back.
     pub fn listen(&self, topic: &Topic) -> impl Future<Output = Result<(), Away>> + Send + use<> {
-        self.0.wanted.listen(topic)
+        self.lines.of_topic(topic).wanted.listen(topic)
     }
 
     /// Stops listening to a topic, unless somebody wants it again within a second.
     pub fn unlisten(&self, topic: &Topic) {
-        self.0.wanted.unlisten(topic);
+        self.lines.of_topic(topic).wanted.unlisten(topic);
     }
 
-    /// Whether this node hears the others, now and later.
-    pub fn state(&self) -> watch::Receiver<BusState> {
-        self.0.state.clone()
+    /// Whether this node hears what others say in a shard, now and later.
+    pub fn state(&self, shard: Shard) -> watch::Receiver<BusState> {
+        self.lines.of(shard).state.clone()
     }
 
     /// What the bus has counted.
     pub fn figures(&self) -> BusFigures {
-        let Shared { outbox, wanted, counts, .. } = &*self.0;
-        let depth = outbox.depth();
+        let counts = &self.counts;
+        let depths: Vec<_> = self.lines.iter().map(|voice| voice.outbox.depth()).collect();
+        let nodes = self.lines.iter().map(|voice| voice.nodes.load(Relaxed)).min();
         BusFigures {
             reconnects: counts.reconnects.total(),
             unconfirmed: counts.unconfirmed.total(),
             unknown: counts.unknown.total(),
             repeats: counts.repeats.total(),
-            outbox_messages: depth.messages,
-            outbox_bytes: depth.bytes,
-            nodes: counts.nodes.load(Relaxed),
-            topics: wanted.count(),
+            outbox_messages: depths.iter().map(|depth| depth.messages).sum(),
+            outbox_bytes: depths.iter().map(|depth| depth.bytes).sum(),
+            nodes: nodes.unwrap_or_default(),
+            topics: self.lines.iter().map(|voice| voice.wanted.count()).sum(),
             lag: counts.lag.distribution(),
         }
     }
@@ -184,9 +192,32 @@ impl Bus {
     /// At the shutdown: waits until Redis has everything that was accepted, while the work goes on. What it does not
     /// have in time counts as unconfirmed, and its number is returned.
     pub async fn flush(&self, patience: Duration) -> usize {
-        let left = self.0.outbox.flush(patience).await;
-        self.0.counts.unconfirmed.add(left as u64);
+        let flushing = self.lines.iter().map(|voice| voice.outbox.flush(patience));
+        let left = join_all(flushing).await.into_iter().sum();
+        self.counts.unconfirmed.add(left as u64);
         left
+    }
+}
+
+impl Voice {
+    fn new(
+        line: &Line,
+        node: NodeId,
+        origin: Origin,
+        counts: &Arc<Counts>,
+        hear: &Hear,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (keys, nodes) = (line.keys.clone(), Arc::<AtomicU32>::default());
+        let outbox = Arc::new(Outbox::new(origin, keys.clone(), line.dialect, line.control()));
+        let wanted = Arc::new(Wanted::new(keys));
+        let hearing = Arc::new(Hearing::new(node, line, wanted.clone(), counts.clone(), hear.clone()));
+        let (sender, state) = watch::channel(BusState::Away);
+        let ear = Ear::new(line.clone(), wanted.clone(), hearing, counts.clone(), sender);
+        let publisher = Publisher::new(line.clone(), outbox.clone(), counts.clone(), nodes.clone());
+        let work = async {
+            tokio::join!(ear.run(), publisher.run());
+        };
+        (Self { outbox, wanted, nodes, state }, work)
     }
 }
 

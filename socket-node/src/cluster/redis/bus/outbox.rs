@@ -16,7 +16,10 @@ use super::{
     envelope::{Head, Origin, Sender},
 };
 use crate::{
-    cluster::redis::keys::{Keys, TopicName},
+    cluster::redis::{
+        keys::{Keys, TopicName},
+        line::Dialect,
+    },
     hub::Topic,
     protocol::{Frame, SocketId},
 };
@@ -45,6 +48,9 @@ pub struct OutboxFull;
 pub(super) struct Outbox {
     origin: Origin,
     keys: Keys,
+    dialect: Dialect,
+    /// The topic of commands.
+    control: String,
     state: Mutex<State>,
     filled: Notify,
     emptied: Notify,
@@ -65,7 +71,7 @@ pub(super) struct Depth {
     pub(super) bytes: usize,
 }
 
-/// A PUBLISH, ready to be sent.
+/// A PUBLISH or SPUBLISH, ready to be sent.
 #[derive(Debug)]
 struct Message {
     command: Cmd,
@@ -83,9 +89,9 @@ pub(super) struct Batch {
 }
 
 impl Outbox {
-    pub(super) fn new(origin: Origin, keys: Keys) -> Self {
+    pub(super) fn new(origin: Origin, keys: Keys, dialect: Dialect, control: String) -> Self {
         let (filled, emptied) = (Notify::new(), Notify::new());
-        Self { origin, keys, state: Mutex::default(), filled, emptied }
+        Self { origin, keys, dialect, control, state: Mutex::default(), filled, emptied }
     }
 
     pub(super) fn put_event(
@@ -99,7 +105,7 @@ impl Outbox {
     }
 
     pub(super) fn put_command(&self, command: &Command) -> Result<(), OutboxFull> {
-        self.put(Target::Control, &command.to_bytes(), Head::command)
+        self.put(Target::Control(&self.control), &command.to_bytes(), Head::command)
     }
 
     /// The message is written under the lock, which makes the order of the numbers that of the messages.
@@ -116,7 +122,7 @@ impl Outbox {
         }
         state.sequence += 1;
         let head = head(Sender { origin: self.origin, sequence: state.sequence });
-        let command = publish(&self.keys, target, &head, body);
+        let command = publish(self.dialect, target, &head, body);
         state.waiting.push_back(Message { command, size, queued_at: Instant::now() });
         state.depth.messages += 1;
         state.depth.bytes += size;
@@ -185,19 +191,20 @@ impl Outbox {
 #[derive(Clone, Copy, Debug)]
 enum Target<'a> {
     Topic(TopicName<'a>),
-    Control,
+    Control(&'a str),
 }
 
 /// The command that publishes a message, written without anything in between: two allocations.
-fn publish(keys: &Keys, target: Target<'_>, head: &Head, body: &[u8]) -> Cmd {
+fn publish(dialect: Dialect, target: Target<'_>, head: &Head, body: &[u8]) -> Cmd {
     /// Room for most names; others cost another allocation.
     const NAME: usize = 96;
-    let size = "PUBLISH".len() + NAME + head.bytes().len() + body.len();
+    let verb = dialect.publish();
+    let size = verb.len() + NAME + head.bytes().len() + body.len();
     let mut command = Cmd::with_capacity(3, size);
-    command.write_arg(b"PUBLISH");
+    command.write_arg(verb.as_bytes());
     match target {
         Target::Topic(name) => command.write_arg_fmt(name),
-        Target::Control => command.write_arg_fmt(keys.control()),
+        Target::Control(name) => command.write_arg(name.as_bytes()),
     }
     let mut message = command.writer_for_next_arg();
     message.write_all(head.bytes()).and_then(|()| message.write_all(body)).expect("memory takes everything");
@@ -211,7 +218,12 @@ mod tests {
     use crate::protocol::{ChannelName, event};
 
     fn outbox() -> Outbox {
-        Outbox::new(Origin { node: 1, incarnation: 1 }, Keys::new("test"))
+        Outbox::new(
+            Origin { node: 1, incarnation: 1 },
+            Keys::new("test"),
+            Dialect::Server,
+            "test:control".to_owned(),
+        )
     }
 
     fn topic() -> Topic {

@@ -8,7 +8,10 @@
 use std::{
     collections::VecDeque,
     io,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use super::{
     outbox::{Batch, Depth, Outbox},
     retry,
 };
-use crate::cluster::redis::link::Link;
+use crate::cluster::redis::line::Line;
 
 /// How often Redis is asked how many nodes there are, which also finds out whether it still answers.
 ///
@@ -40,10 +43,11 @@ const LOOK: Duration = Duration::from_millis(25);
 
 #[derive(Debug)]
 pub(super) struct Publisher {
-    link: Link,
-    control: String,
+    line: Line,
     outbox: Arc<Outbox>,
     counts: Arc<Counts>,
+    /// Nodes that were there when Redis was last asked.
+    nodes: Arc<AtomicU32>,
     peers: Peers,
     answered: Answered,
     /// The pipeline that was sent last, until it is answered.
@@ -51,9 +55,9 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(link: Link, control: String, outbox: Arc<Outbox>, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(line: Line, outbox: Arc<Outbox>, counts: Arc<Counts>, nodes: Arc<AtomicU32>) -> Self {
         let (peers, answered) = (Peers::default(), Answered::default());
-        Self { link, control, outbox, counts, peers, answered, unanswered: None }
+        Self { line, outbox, counts, nodes, peers, answered, unanswered: None }
     }
 
     /// Never returns.
@@ -87,7 +91,7 @@ impl Publisher {
                 lost.notify_one();
             }
         };
-        self.link.connect_to_hear(hear).await
+        self.line.link.connect_to_hear(hear).await
     }
 
     /// Publishes until the connection fails. Only a connection that has caught up ends a row of failures: Redis may let
@@ -158,7 +162,7 @@ impl Publisher {
     async fn check(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let listeners = self.listeners(connection).await?;
         self.peers.found(listeners);
-        self.counts.nodes.store(listeners, Relaxed);
+        self.nodes.store(listeners, Relaxed);
         self.answered.forget_old();
         Ok(())
     }
@@ -166,8 +170,11 @@ impl Publisher {
     /// How many nodes listen to the control topic, which each of them subscribes to last.
     async fn listeners(&self, connection: &mut MultiplexedConnection) -> RedisResult<u32> {
         let mut command = redis::cmd("PUBSUB");
-        let (_, count): (String, u32) =
-            command.arg("NUMSUB").arg(&self.control).query_async(connection).await?;
+        let (_, count): (String, u32) = command
+            .arg(self.line.dialect.count_subscribers())
+            .arg(self.line.control())
+            .query_async(connection)
+            .await?;
         Ok(count)
     }
 }

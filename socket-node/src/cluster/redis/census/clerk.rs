@@ -5,7 +5,11 @@
 //! is missing or the lease is gone, it begins again with another holder. While Redis is away nothing is sent and
 //! nothing waits: what is recorded will be entered when Redis is back.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep, timeout};
@@ -18,7 +22,7 @@ use super::{
     scripts::{self, Outcome, Script},
     sweep::Sweeper,
 };
-use crate::cluster::redis::{keys::Shard, link::pause};
+use crate::cluster::redis::keys::Shard;
 
 /// Changes that go into one pipeline: a few milliseconds, in between which other nodes are answered.
 const BATCH: usize = 500;
@@ -37,7 +41,7 @@ pub(super) struct Clerk {
     /// everything again did not come to its end.
     formers: Vec<Holder>,
     /// When the life of each shard began, as far as everything has been entered there.
-    lives: Option<Vec<u64>>,
+    lives: Option<HashMap<Shard, u64>>,
     generation: u64,
 }
 
@@ -81,14 +85,14 @@ impl Clerk {
             if told.replace(self.generation) != Some(self.generation) {
                 warn!(%error, "the census is away from Redis; this node goes on with what it knows");
             }
-            sleep(pause(failures)).await;
+            sleep(self.shared.line.pause(failures)).await;
         }
         self.shared.state.send_replace(CensusState::Retired);
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let connection = self.shared.link.connect().await?;
-        let loads = scripts::load();
+        let connection = self.shared.line.link.connect().await?;
+        let loads = scripts::load(self.shared.line.dialect);
         succeed(send(&connection, &loads).await?)?;
         Ok(connection)
     }
@@ -130,9 +134,8 @@ impl Clerk {
     ) -> Result<End, End> {
         let began = Instant::now();
         let lives = self.open(connection, holder).await?;
-        let was_emptied = |shard: Shard| {
-            self.lives.as_ref().is_some_and(|former| former[shard.index()] != lives[shard.index()])
-        };
+        let was_emptied =
+            |shard: Shard| self.lives.as_ref().is_some_and(|former| former[&shard] != lives[&shard]);
         let mut calls = self.shared.desk.open(was_emptied);
         let entries = calls.len();
         tokio::select! {
@@ -159,23 +162,28 @@ impl Clerk {
     }
 
     /// Opens the holder's leases. Gives when the life of each shard began.
-    async fn open(&self, connection: &MultiplexedConnection, holder: &Holder) -> RedisResult<Vec<u64>> {
+    async fn open(
+        &self,
+        connection: &MultiplexedConnection,
+        holder: &Holder,
+    ) -> RedisResult<HashMap<Shard, u64>> {
         let formers: Vec<_> = self.formers.iter().map(Holder::as_str).collect();
         let mut pipeline = redis::pipe();
-        for shard in Shard::all() {
-            let mut call = Script::Open.call(&self.shared.keys, shard);
+        for shard in self.shared.line.shards() {
+            let mut call = Script::Open.call(&self.shared.line, shard);
             call.arg(holder.as_str()).arg(self.shared.timing.lease_ms()).arg(&formers);
             pipeline.add_command(call);
         }
         let lives = send(connection, &pipeline).await?;
-        Ok(lives.into_iter().map(redis::from_redis_value).collect::<Result<_, _>>()?)
+        let lives = self.shared.line.shards().zip(lives);
+        lives.map(|(shard, life)| Ok((shard, redis::from_redis_value(life)?))).collect()
     }
 
     /// Lets whatever a holder still has be swept.
     async fn give_up(&self, connection: &MultiplexedConnection, holder: &Holder) -> RedisResult<()> {
         let mut pipeline = redis::pipe();
-        for shard in Shard::all() {
-            let mut call = Script::GiveUp.call(&self.shared.keys, shard);
+        for shard in self.shared.line.shards() {
+            let mut call = Script::GiveUp.call(&self.shared.line, shard);
             call.arg(holder.as_str());
             pipeline.add_command(call);
         }
@@ -217,7 +225,7 @@ impl Clerk {
             let batch = calls.len().min(BATCH);
             let mut pipeline = redis::Pipeline::with_capacity(batch);
             for call in calls.range(..batch) {
-                pipeline.add_command(call.change.command(&self.shared.keys, holder, former, &call.target));
+                pipeline.add_command(call.change.command(&self.shared.line, holder, former, &call.target));
             }
             let began = Instant::now();
             let answers = send(connection, &pipeline).await?;
@@ -246,11 +254,11 @@ impl Clerk {
     /// Renews the leases, until one is gone.
     async fn renew(&self, connection: &MultiplexedConnection, holder: &Holder) -> End {
         loop {
-            self.shared.figures.renewed();
+            self.shared.figures.renewed(self.shared.line.shards());
             sleep(about(self.shared.timing.renewal)).await;
             let mut pipeline = redis::pipe();
-            for shard in Shard::all() {
-                let mut call = Script::Renew.call(&self.shared.keys, shard);
+            for shard in self.shared.line.shards() {
+                let mut call = Script::Renew.call(&self.shared.line, shard);
                 call.arg(holder.as_str()).arg(self.shared.timing.lease_ms());
                 pipeline.add_command(call);
             }

@@ -24,10 +24,10 @@ pub struct Figures {
     pub leases_swept: Count,
     /// How often this node had to enter everything again although Redis was there.
     pub leases_lost: Count,
-    /// How often this node has entered everything: the first time too.
+    /// How often this node has entered everything that it has on a line: the first time too.
     pub entered: Count,
     entering: Mutex<Entering>,
-    renewed: Mutex<Option<Instant>>,
+    renewed: Mutex<[Option<Instant>; SHARDS as usize]>,
     journal: [AtomicU64; SHARDS as usize],
     cut: [AtomicU64; SHARDS as usize],
 }
@@ -47,9 +47,10 @@ impl Figures {
         *self.entering.lock()
     }
 
-    /// How long ago the lease was renewed; `None` if there has been none.
+    /// How long ago the lease was renewed, in the shard where that is longest ago; `None` if there is one without.
     pub fn lease_age(&self) -> Option<Duration> {
-        self.renewed.lock().map(|renewed| renewed.elapsed())
+        let renewed: Option<Vec<_>> = self.renewed.lock().iter().copied().collect();
+        Some(renewed?.into_iter().min()?.elapsed())
     }
 
     /// Events in the journals that no queue has taken yet, as of the last sweep.
@@ -62,8 +63,11 @@ impl Figures {
         sum(&self.cut)
     }
 
-    pub(super) fn renewed(&self) {
-        *self.renewed.lock() = Some(Instant::now());
+    pub(super) fn renewed(&self, shards: impl Iterator<Item = Shard>) {
+        let (mut renewed, now) = (self.renewed.lock(), Instant::now());
+        for shard in shards {
+            renewed[shard.index()] = Some(now);
+        }
     }
 
     pub(super) fn entered(&self, entries: usize, duration: Duration) {

@@ -1,4 +1,4 @@
-//! What webhooks are to tell of, as the scripts have written it down. Each shard is read by one node at a time, so that
+//! What webhooks are to tell of, as the scripts have written it down. Each line has a reader. Each shard is read by one node at a time, so that
 //! what happens to a channel is told in its order; if that node is gone, or does not say in time that it took care of
 //! something, another one reads it.
 
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     cluster::redis::{
         keys::{Keys, SHARDS, Shard, read_name},
-        link::{Link, pause},
+        line::{Line, Lines},
         share::Share,
     },
     hub::Topic,
@@ -44,11 +44,10 @@ const RENEW: Duration = Duration::from_millis(500);
 /// Events that somebody has had for so long are handed to somebody else.
 const ABANDONED: Duration = Duration::from_secs(8);
 
-/// A reader of the journals of all shards, with a connection of its own: it waits on it.
+/// A reader of the journals of a line's shards, with a connection of its own: it waits on it.
 #[derive(Debug)]
 pub struct Journal {
-    link: Link,
-    keys: Keys,
+    line: Line,
     reader: Holder,
     abandoned: Duration,
     connection: Option<MultiplexedConnection>,
@@ -99,20 +98,23 @@ pub enum Transition {
 }
 
 impl Journal {
-    /// A reader that has not read yet.
-    pub fn new(link: Link, keys: Keys) -> Self {
-        Self::with_abandoned_after(link, keys, ABANDONED)
+    /// A reader on each of the lines, that has not read yet.
+    pub fn on_each(lines: &Lines) -> Vec<Self> {
+        Self::with_abandoned_after(lines, ABANDONED)
     }
 
-    /// A reader that takes over from others what they have had for so long.
-    pub fn with_abandoned_after(link: Link, keys: Keys, abandoned: Duration) -> Self {
+    /// Readers that take over from others what they have had for so long.
+    pub fn with_abandoned_after(lines: &Lines, abandoned: Duration) -> Vec<Self> {
         // Whoever takes a dead node's shard over finds its records abandoned.
-        let share = Share::new(keys.clone(), "journal", abandoned * 3 / 2);
+        let shares = Share::on_each(lines, "journal", abandoned * 3 / 2);
+        lines.iter().zip(shares).map(|(line, share)| Self::new(line.clone(), share, abandoned)).collect()
+    }
+
+    fn new(line: Line, share: Share, abandoned: Duration) -> Self {
         let (reader, now, under_way) = (Holder::random(), Instant::now(), Arc::default());
         let (renews_at, claims_at) = (now, now);
         Self {
-            link,
-            keys,
+            line,
             reader,
             abandoned,
             connection: None,
@@ -143,13 +145,13 @@ impl Journal {
 
     /// What is to be said of the records that this reader gets.
     pub fn desk(&self) -> JournalDesk {
-        let (link, keys, reader) = (self.link.clone(), self.keys.clone(), self.reader.clone());
-        JournalDesk { link, keys, reader, connection: None, under_way: Arc::clone(&self.under_way) }
+        let (line, reader) = (self.line.clone(), self.reader.clone());
+        JournalDesk { line, reader, connection: None, under_way: Arc::clone(&self.under_way) }
     }
 
     /// Leaves everything to others, at once. To be called when all records are through.
     pub async fn leave(mut self) {
-        if let Ok(connection) = self.link.connect().await {
+        if let Ok(connection) = self.line.link.connect().await {
             // If it fails, others have it when the leases end.
             let _ = self.share.leave(&connection).await;
         }
@@ -178,12 +180,9 @@ impl Journal {
         let before = self.own();
         self.share.renew(connection).await?;
         for shard in self.own() {
-            if self.share.surplus() == 0 {
-                break;
-            }
             // Only what nobody is being told of: the next reader would tell of what comes after it at the same time.
             if self.under_way[shard.index()].load(Relaxed) == 0 {
-                self.share.give_up(shard, connection).await?;
+                self.share.shed(shard, connection).await?;
             }
         }
         if self.own() != before {
@@ -195,7 +194,7 @@ impl Journal {
 
     /// The shards that are this node's to read.
     fn own(&self) -> Vec<Shard> {
-        Shard::all().filter(|shard| self.share.owns(*shard)).collect()
+        self.line.shards().filter(|shard| self.share.owns(*shard)).collect()
     }
 
     async fn read_new(&self, connection: &MultiplexedConnection) -> RedisResult<Vec<Record>> {
@@ -208,7 +207,7 @@ impl Journal {
         call.arg("GROUP").arg(GROUP).arg(self.reader.as_str()).arg("COUNT").arg(BATCH);
         call.arg("BLOCK").arg(WAIT_MS).arg("STREAMS");
         for shard in &shards {
-            call.arg(key(&self.keys, *shard));
+            call.arg(key(&self.line.keys, *shard));
         }
         for _ in &shards {
             call.arg(">");
@@ -219,7 +218,7 @@ impl Journal {
         let mut streams = streams.unwrap_or_default();
         let mut records = Vec::new();
         for shard in shards {
-            if let Some(entries) = streams.remove(&key(&self.keys, shard)) {
+            if let Some(entries) = streams.remove(&key(&self.line.keys, shard)) {
                 records.extend(read_records(shard, entries)?);
             }
         }
@@ -231,7 +230,7 @@ impl Journal {
         let shards = self.own();
         let mut pipeline = redis::pipe();
         for shard in &shards {
-            let mut call = Script::Claim.call(&self.keys, *shard);
+            let mut call = Script::Claim.call(&self.line, *shard);
             call.arg(GROUP).arg(self.reader.as_str()).arg(idle_ms).arg(BATCH);
             pipeline.add_command(call);
         }
@@ -247,10 +246,10 @@ impl Journal {
 
     /// Connects, and sees to it that there is something to read from.
     async fn connect(&mut self) -> RedisResult<MultiplexedConnection> {
-        let connection = self.link.connect().await?;
-        let mut pipeline: Pipeline = scripts::load();
-        for shard in Shard::all() {
-            let create = ["CREATE", &key(&self.keys, shard), GROUP, "0", "MKSTREAM"];
+        let connection = self.line.link.connect().await?;
+        let mut pipeline: Pipeline = scripts::load(self.line.dialect);
+        for shard in self.line.shards() {
+            let create = ["CREATE", &key(&self.line.keys, shard), GROUP, "0", "MKSTREAM"];
             pipeline.cmd("XGROUP").arg(&create);
         }
         for answer in send(&connection, &pipeline).await? {
@@ -270,7 +269,7 @@ impl Journal {
         if self.failures == 0 {
             warn!(%error, "the journal of webhooks is away; what is in it will be read when Redis is back");
         }
-        sleep(pause(self.failures)).await;
+        sleep(self.line.pause(self.failures)).await;
         self.failures += 1;
     }
 }
@@ -278,8 +277,7 @@ impl Journal {
 /// Where a reader says what becomes of its records, on a connection of its own: the other one waits for more.
 #[derive(Debug)]
 pub struct JournalDesk {
-    link: Link,
-    keys: Keys,
+    line: Line,
     reader: Holder,
     connection: Option<MultiplexedConnection>,
     under_way: Arc<UnderWay>,
@@ -318,17 +316,17 @@ impl JournalDesk {
 
     async fn say(&mut self, records: &[RecordId], mut say: impl FnMut(&mut Pipeline, &str, &[&str])) {
         let mut pipeline = redis::pipe();
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             let ids: Vec<_> = records.iter().filter(|id| id.shard == shard).map(|id| &*id.id).collect();
             if !ids.is_empty() {
-                say(&mut pipeline, &key(&self.keys, shard), &ids);
+                say(&mut pipeline, &key(&self.line.keys, shard), &ids);
             }
         }
         if pipeline.is_empty() {
             return;
         }
         if self.connection.is_none() {
-            self.connection = self.link.connect().await.ok();
+            self.connection = self.line.link.connect().await.ok();
         }
         let Some(connection) = &self.connection else { return };
         if let Err(error) = send(connection, &pipeline).await {

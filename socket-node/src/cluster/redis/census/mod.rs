@@ -22,10 +22,12 @@ mod sweep;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use app_manager::app::AppId;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use thiserror::Error;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use clerk::Clerk;
 use desk::{Counting, Desk};
@@ -34,8 +36,15 @@ use held::Entry;
 pub use holder::Timing;
 use scripts::Outcome;
 
-use super::{keys::Keys, link::Link};
-use crate::{hub::Topic, protocol::event::Member};
+use super::{
+    keys::Shard,
+    line::{Line, Lines, PerLine},
+};
+use crate::{
+    cluster::census::Occupancy,
+    hub::Topic,
+    protocol::{ChannelName, event::Member},
+};
 
 /// The census of all nodes, as one of them has it. Cheap to clone.
 ///
@@ -45,22 +54,24 @@ use crate::{hub::Topic, protocol::event::Member};
 /// takes it back in the same way. Nobody waits longer than the connection's deadlines, whatever becomes of Redis.
 #[derive(Clone, Debug)]
 pub struct RedisCensus {
-    shared: Arc<Shared>,
+    lines: PerLine<Arc<Shared>>,
+    /// What is counted on all lines together.
+    figures: Arc<Figures>,
 }
 
+/// The census as far as one line leads to it: for its shards, this node is a holder of its own.
 #[derive(Debug)]
 struct Shared {
-    link: Link,
-    keys: Keys,
+    line: Line,
     timing: Timing,
     desk: Desk,
     state: watch::Sender<CensusState>,
     /// Where questions are asked: they need no order among changes, and do not hold them up.
     reads: Mutex<Option<MultiplexedConnection>>,
-    figures: Figures,
+    figures: Arc<Figures>,
 }
 
-/// How this node stands in Redis.
+/// How this node stands in the shards of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CensusState {
     /// Nobody knows what stands there.
@@ -121,22 +132,33 @@ pub struct Roster {
     pub members: Vec<Member>,
 }
 
+/// The occupied channels of an app.
+#[derive(Clone, Debug, Default)]
+pub struct Occupied {
+    /// Those that Redis knows of.
+    pub channels: Vec<(ChannelName, Occupancy)>,
+    /// Shards in which it was not to be asked.
+    pub away: Vec<Shard>,
+}
+
 impl RedisCensus {
     /// A census, and the work that it takes: to be run until it ends.
-    pub fn start(link: Link, keys: Keys) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        Self::start_with(link, keys, Timing::default())
+    pub fn start(lines: &Lines) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        Self::start_with(lines, Timing::default())
     }
 
     /// A census that does things more or less often. All nodes must agree.
-    pub fn start_with(
-        link: Link,
-        keys: Keys,
-        timing: Timing,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (desk, state, reads) = (Desk::default(), watch::Sender::new(CensusState::Away), Mutex::default());
-        let shared = Arc::new(Shared { link, keys, timing, desk, state, reads, figures: Figures::default() });
-        let clerk = Clerk::new(Arc::clone(&shared));
-        (Self { shared }, clerk.run())
+    pub fn start_with(lines: &Lines, timing: Timing) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (figures, mut clerks) = (Arc::<Figures>::default(), Vec::new());
+        let lines = lines.each(|line| {
+            let shared = Arc::new(Shared::new(line, timing, Arc::clone(&figures)));
+            clerks.push(Clerk::new(Arc::clone(&shared)).run().instrument(line.span()));
+            shared
+        });
+        let work = async {
+            join_all(clerks).await;
+        };
+        (Self { lines, figures }, work)
     }
 
     /// A channel has its first subscriber on this node.
@@ -148,19 +170,19 @@ impl RedisCensus {
         topic: &Topic,
         wants: Wants,
     ) -> impl Future<Output = Result<(), Away>> + Send + use<> {
-        let answer = self.shared.desk.arrive(|held| held.enter(topic, wants));
+        let answer = self.lines.of_topic(topic).desk.arrive(|held| held.enter(topic, wants));
         async move { answer.outcome().await.map(drop) }
     }
 
     /// A channel has so many subscribers on this node. Other nodes see it within 25 ms, and only the last of many
     /// changes.
     pub fn count(&self, topic: &Topic, subscriptions: u32) {
-        self.shared.desk.count(|held| held.count(topic, subscriptions));
+        self.lines.of_topic(topic).desk.count(|held| held.count(topic, subscriptions));
     }
 
     /// A channel has lost its last subscriber on this node.
     pub fn leave(&self, topic: &Topic) {
-        self.shared.desk.depart(|held| held.end(&Entry::Channel(topic.clone())));
+        self.lines.of_topic(topic).desk.depart(|held| held.end(&Entry::Channel(topic.clone())));
     }
 
     /// A member has the first connection in a channel on this node. A limit is on the members of all nodes.
@@ -176,7 +198,8 @@ impl RedisCensus {
         wants: Wants,
         roster: bool,
     ) -> impl Future<Output = Result<Joined, JoinError>> + Send + use<> {
-        let answer = self.shared.desk.arrive(|held| held.join(topic, member, limit, wants, roster));
+        let answer =
+            self.lines.of_topic(topic).desk.arrive(|held| held.join(topic, member, limit, wants, roster));
         async move {
             match answer.outcome().await? {
                 Outcome::Joined(joined) => Ok(joined),
@@ -188,7 +211,10 @@ impl RedisCensus {
 
     /// A member has lost the last connection in a channel on this node.
     pub fn part(&self, topic: &Topic, user_id: &str) {
-        self.shared.desk.depart(|held| held.end(&Entry::Member(topic.clone(), user_id.into())));
+        self.lines
+            .of_topic(topic)
+            .desk
+            .depart(|held| held.end(&Entry::Member(topic.clone(), user_id.into())));
     }
 
     /// A user has the first signed-in connection on this node.
@@ -200,13 +226,13 @@ impl RedisCensus {
         app: &AppId,
         user_id: &str,
     ) -> impl Future<Output = Result<(), Away>> + Send + use<> {
-        let answer = self.shared.desk.arrive(|held| held.sign_in(app, user_id));
+        let answer = self.of_user(app, user_id).desk.arrive(|held| held.sign_in(app, user_id));
         async move { answer.outcome().await.map(drop) }
     }
 
     /// A user has lost the last signed-in connection on this node.
     pub fn sign_out(&self, app: &AppId, user_id: &str) {
-        self.shared.desk.depart(|held| held.end(&Entry::User(app.clone(), user_id.into())));
+        self.of_user(app, user_id).desk.depart(|held| held.end(&Entry::User(app.clone(), user_id.into())));
     }
 
     /// Counts a connection of an app in, unless the app has all that it may have on all nodes. Whoever gets `true` or
@@ -219,40 +245,57 @@ impl RedisCensus {
         app: &AppId,
         limit: Option<NonZeroU32>,
     ) -> impl Future<Output = Result<bool, Away>> + Send + use<> {
-        let answer = self.shared.desk.arrive(|held| held.connect(app, limit.map(NonZeroU32::get)));
-        let counting = Counting::new(Arc::clone(&self.shared), app.clone(), answer);
+        let shared = self.lines.of(Shard::of_app(app));
+        let answer = shared.desk.arrive(|held| held.connect(app, limit.map(NonZeroU32::get)));
+        let counting = Counting::new(Arc::clone(shared), app.clone(), answer);
         async move { Ok(!matches!(counting.outcome().await?, Outcome::Refused)) }
     }
 
     /// Counts a connection of an app out.
     pub fn disconnect(&self, app: &AppId) {
-        self.shared.desk.depart(|held| held.disconnect(app));
+        self.lines.of(Shard::of_app(app)).desk.depart(|held| held.disconnect(app));
     }
 
-    /// How this node stands in Redis, now and from now on.
-    pub fn state(&self) -> watch::Receiver<CensusState> {
-        self.shared.state.subscribe()
+    /// How this node stands in a shard, now and from now on.
+    pub fn state(&self, shard: Shard) -> watch::Receiver<CensusState> {
+        self.lines.of(shard).state.subscribe()
+    }
+
+    /// Whether what is in a topic's shard can be neither changed nor asked.
+    pub fn is_away(&self, topic: &Topic) -> bool {
+        matches!(*self.lines.of_topic(topic).state.borrow(), CensusState::Away)
     }
 
     /// The node goes away: gives up everything it has, with all that follows from it, so that nobody has to wait for
     /// its lease to be over. Nothing is taken in from now on. Waits no longer than the patience lasts; what is not
     /// done by then, other nodes do.
     pub async fn leave_all(&self, patience: Duration) {
-        self.shared.desk.retire();
-        let mut state = self.state();
-        let retired = state.wait_for(|state| *state == CensusState::Retired);
+        self.lines.iter().for_each(|shared| shared.desk.retire());
+        let mut states: Vec<_> = self.lines.iter().map(|shared| shared.state.subscribe()).collect();
+        let retired = states.iter_mut().map(|state| state.wait_for(|state| *state == CensusState::Retired));
         // Whether it took too long is all the same: the lease ends by itself.
-        let _ = tokio::time::timeout(patience, retired).await;
+        let _ = tokio::time::timeout(patience, join_all(retired)).await;
     }
 
     /// What is counted.
     pub fn figures(&self) -> &Figures {
-        &self.shared.figures
+        &self.figures
     }
 
     /// How many entries this node has.
     pub fn held(&self) -> usize {
-        self.shared.desk.held()
+        self.lines.iter().map(|shared| shared.desk.held()).sum()
+    }
+
+    fn of_user(&self, app: &AppId, user_id: &str) -> &Shared {
+        self.lines.of(Entry::User(app.clone(), user_id.into()).target().shard)
+    }
+}
+
+impl Shared {
+    fn new(line: &Line, timing: Timing, figures: Arc<Figures>) -> Self {
+        let (desk, state, reads) = (Desk::default(), watch::Sender::new(CensusState::Away), Mutex::default());
+        Self { line: line.clone(), timing, desk, state, reads, figures }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The scripts: what they are given, and what they answer.
 //!
 //! Each does one thing to one shard, atomically. `shard.lua` and `transitions.lua` stand before the text of those that
-//! need them, since scripts in Redis cannot call each other.
+//! need them, since scripts in Redis cannot call each other, and before them what is said otherwise in a cluster.
 
 use std::sync::LazyLock;
 
@@ -10,9 +10,16 @@ use serde_json::value::RawValue;
 
 use super::{Joined, Wants, holder::Holder};
 use crate::{
-    cluster::redis::keys::{Keys, Shard},
+    cluster::redis::{
+        keys::Shard,
+        line::{Dialect, Line},
+    },
     protocol::event::Member,
 };
+
+macro_rules! text {
+    ($($file:literal),*) => { concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),*) };
+}
 
 macro_rules! scripts {
     ($($script:ident: [$($file:literal),*];)*) => {
@@ -22,8 +29,11 @@ macro_rules! scripts {
             $(#[doc = concat!($("`", $file, "` "),*)] $script),*
         }
 
-        /// Their texts, in the same order.
-        const TEXTS: &[&str] = &[$(concat!($(include_str!(concat!("scripts/", $file, ".lua")), "\n"),*)),*];
+        /// Their texts, in the same order, for a single server.
+        const OF_SERVER: &[&str] = &[$(text!("server", $($file),*)),*];
+
+        /// Their texts, in the same order, for the servers of a cluster.
+        const OF_CLUSTER: &[&str] = &[$(text!("cluster", $($file),*)),*];
     };
 }
 
@@ -46,14 +56,23 @@ scripts! {
 }
 
 /// By these names Redis knows the texts.
-static HASHES: LazyLock<Vec<String>> =
-    LazyLock::new(|| TEXTS.iter().map(|text| redis::Script::new(text).get_hash().to_owned()).collect());
+static HASHES: LazyLock<[Vec<String>; 2]> = LazyLock::new(|| {
+    let hash = |text: &&str| redis::Script::new(text).get_hash().to_owned();
+    [Dialect::Server, Dialect::Cluster].map(|dialect| texts(dialect).iter().map(hash).collect())
+});
+
+const fn texts(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Server => OF_SERVER,
+        Dialect::Cluster => OF_CLUSTER,
+    }
+}
 
 /// Makes all scripts known to a server; it may have forgotten them. Whoever opens a connection sends this first, and
 /// a server that forgets them later is treated like one that went away.
-pub(super) fn load() -> Pipeline {
+pub(super) fn load(dialect: Dialect) -> Pipeline {
     let mut pipeline = redis::pipe();
-    for text in TEXTS {
+    for text in texts(dialect) {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(text);
     }
     pipeline
@@ -61,9 +80,14 @@ pub(super) fn load() -> Pipeline {
 
 impl Script {
     /// A call of it in a shard, without its arguments.
-    pub(super) fn call(self, keys: &Keys, shard: Shard) -> Cmd {
+    pub(super) fn call(self, line: &Line, shard: Shard) -> Cmd {
+        let [of_server, of_cluster] = &*HASHES;
+        let hashes = match line.dialect {
+            Dialect::Server => of_server,
+            Dialect::Cluster => of_cluster,
+        };
         let mut command = redis::cmd("EVALSHA");
-        command.arg(&HASHES[self as usize]).arg(1).arg(format!("{}leases", keys.of_shard(shard)));
+        command.arg(&hashes[self as usize]).arg(1).arg(format!("{}leases", line.keys.of_shard(shard)));
         command
     }
 }
@@ -126,14 +150,14 @@ impl Change {
     /// The command that makes it. What arrives is taken from the `former` holder in the same step.
     pub(super) fn command(
         &self,
-        keys: &Keys,
+        line: &Line,
         holder: &Holder,
         former: Option<&Holder>,
         target: &Target,
     ) -> Cmd {
         let former = former.map_or("", Holder::as_str);
         let call = |script: Script| {
-            let mut command = script.call(keys, target.shard);
+            let mut command = script.call(line, target.shard);
             command.arg(holder.as_str());
             command
         };

@@ -36,7 +36,7 @@ impl<'a> Sweeper<'a> {
 
     /// Sweeps until there is nothing left to do.
     pub(super) async fn finish(&self) -> RedisResult<()> {
-        let mut shards: Vec<_> = Shard::all().collect();
+        let mut shards: Vec<_> = self.shared.line.shards().collect();
         while !shards.is_empty() {
             shards = self.sweep(&shards).await?;
         }
@@ -51,7 +51,7 @@ impl<'a> Sweeper<'a> {
         let may_judge = self.began.elapsed() >= self.shared.timing.lease;
         let mut pipeline = redis::pipe();
         for shard in shards {
-            let mut call = Script::Sweep.call(&self.shared.keys, *shard);
+            let mut call = Script::Sweep.call(&self.shared.line, *shard);
             pipeline.add_command(std::mem::take(call.arg(u8::from(may_judge)).arg(BATCH)));
         }
         let mut unfinished = Vec::new();

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::tally::Count;
+use crate::{
+    cluster::redis::keys::{SHARDS, Shard},
+    tally::Count,
+};
 
 /// What is counted as it happens. The depths are those of all nodes' streams, as this node last saw them.
 #[derive(Debug, Default)]
@@ -15,15 +18,18 @@ pub struct Figures {
     pub(super) answered: Count,
     /// Connections that were lost, each followed by another one.
     pub reconnects: Count,
-    depth: AtomicU64,
-    dead_letters: AtomicU64,
-    shards: AtomicU64,
+    depth: PerShard,
+    dead_letters: PerShard,
+    /// 1 for each shard that this node works off.
+    ours: PerShard,
 }
+
+type PerShard = [AtomicU64; SHARDS as usize];
 
 impl Figures {
     /// Jobs in the queue, also those under way.
     pub fn depth(&self) -> u64 {
-        self.depth.load(Relaxed)
+        sum(&self.depth)
     }
 
     /// Jobs of this node that are not in Redis yet.
@@ -34,17 +40,21 @@ impl Figures {
 
     /// Jobs among the dead letters.
     pub fn dead_letters(&self) -> u64 {
-        self.dead_letters.load(Relaxed)
+        sum(&self.dead_letters)
     }
 
     /// How many of the queue's shards this node works off.
     pub fn shards(&self) -> u64 {
-        self.shards.load(Relaxed)
+        sum(&self.ours)
     }
 
-    pub(super) fn saw(&self, depth: u64, dead_letters: u64, shards: usize) {
-        self.depth.store(depth, Relaxed);
-        self.dead_letters.store(dead_letters, Relaxed);
-        self.shards.store(shards as u64, Relaxed);
+    pub(super) fn saw(&self, shard: Shard, depth: u64, dead_letters: u64, is_ours: bool) {
+        self.depth[shard.index()].store(depth, Relaxed);
+        self.dead_letters[shard.index()].store(dead_letters, Relaxed);
+        self.ours[shard.index()].store(is_ours.into(), Relaxed);
     }
+}
+
+fn sum(shards: &PerShard) -> u64 {
+    shards.iter().map(|shard| shard.load(Relaxed)).sum()
 }

@@ -23,11 +23,13 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
+use tracing::Instrument as _;
 use webhook_worker::{
     job::Job,
     worker::{Lanes, Snapshot},
@@ -41,8 +43,8 @@ use self::{
 };
 use super::{
     keys::{Keys, Shard},
-    link::Link,
-    share::LEASE,
+    line::{Lines, PerLine},
+    share::{LEASE, Share},
 };
 
 /// Jobs that are sent or read at once.
@@ -51,7 +53,7 @@ const BATCH: usize = 100;
 /// Bytes of jobs that may wait in this node to be put into Redis.
 const WAITING_ROOM: u32 = 64 << 20;
 
-/// Jobs that may wait there.
+/// Jobs that may wait there on each line.
 const MOST_WAITING: usize = 50_000;
 
 /// Bounds and times of the queue.
@@ -81,7 +83,8 @@ pub struct RedisQueue {
 
 #[derive(Debug)]
 struct Shared {
-    inbox: mpsc::Sender<Letter>,
+    /// Each line has a writer and a reader of its own.
+    inboxes: PerLine<mpsc::Sender<Letter>>,
     /// Bytes that are left in the waiting room.
     room: Arc<Semaphore>,
     figures: Arc<Figures>,
@@ -111,22 +114,30 @@ impl Future for Receipt {
 impl RedisQueue {
     /// A queue whose jobs these lanes deliver, and its work, which ends when the queue is drained.
     pub fn start(
-        link: Link,
-        keys: Keys,
+        lines: &Lines,
         lanes: Lanes,
         bounds: Bounds,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let (inbox, letters) = mpsc::channel(MOST_WAITING);
         let (leaving, is_leaving) = watch::channel(false);
         let figures = Arc::<Figures>::default();
-        let streams = Streams { keys };
-        let writer =
-            Writer::new(link.clone(), streams.clone(), letters, Arc::clone(&figures), bounds.in_stream);
-        let reader = Reader::new(link, streams, lanes.clone(), Arc::clone(&figures), bounds, is_leaving);
+        let mut shares = Share::on_each(lines, "queue", bounds.lease).into_iter();
+        let mut works = Vec::new();
+        let inboxes = lines.each(|line| {
+            let (inbox, letters) = mpsc::channel(MOST_WAITING);
+            let share = shares.next().expect("each line has a share");
+            let writer = Writer::new(line.clone(), letters, Arc::clone(&figures), bounds.in_stream);
+            let (lanes, figures, is_leaving) = (lanes.clone(), Arc::clone(&figures), is_leaving.clone());
+            let reader = Reader::new(line.clone(), share, lanes, figures, bounds, is_leaving);
+            let work = async {
+                tokio::join!(writer.run(), reader.run());
+            };
+            works.push(work.instrument(line.span()));
+            inbox
+        });
         let room = Arc::new(Semaphore::new(WAITING_ROOM as usize));
-        let queue = Self { shared: Arc::new(Shared { inbox, room, figures, lanes, leaving }) };
+        let queue = Self { shared: Arc::new(Shared { inboxes, room, figures, lanes, leaving }) };
         (queue, async {
-            tokio::join!(writer.run(), reader.run());
+            join_all(works).await;
         })
     }
 
@@ -142,7 +153,7 @@ impl RedisQueue {
         let bytes = u32::try_from(json.len()).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.shared.room).try_acquire_many_owned(bytes).ok();
         let letter = room.map(|room| Letter { shard, json, answer, _room: room });
-        if letter.is_none_or(|letter| self.shared.inbox.try_send(letter).is_err()) {
+        if letter.is_none_or(|letter| self.shared.inboxes.of(shard).try_send(letter).is_err()) {
             self.shared.figures.refused.one();
             return Err(QueueFull);
         }

@@ -25,11 +25,7 @@ use super::{
     figures::Figures,
     part::{EntryId, Part},
 };
-use crate::cluster::redis::{
-    keys::Shard,
-    link::{Link, pause},
-    share::Share,
-};
+use crate::cluster::redis::{keys::Shard, line::Line, share::Share};
 
 /// For so long, a read waits for something to come: as long as a stream that has just become ours may lie still.
 const WAIT_MS: u32 = 500;
@@ -56,7 +52,7 @@ type Read = (Vec<(Shard, EntryId)>, RedisResult<Value>);
 
 #[derive(Debug)]
 pub(super) struct Reader {
-    link: Link,
+    line: Line,
     streams: Streams,
     lanes: Lanes,
     figures: Arc<Figures>,
@@ -93,18 +89,18 @@ impl Future for UnderWay {
 
 impl Reader {
     pub(super) fn new(
-        link: Link,
-        streams: Streams,
+        line: Line,
+        share: Share,
         lanes: Lanes,
         figures: Arc<Figures>,
         bounds: Bounds,
         leaving: watch::Receiver<bool>,
     ) -> Self {
-        let share = Share::new(streams.keys.clone(), "queue", bounds.lease);
+        let streams = Streams { keys: line.keys.clone() };
         let parts = Shard::all().map(|_| Part::new()).collect();
         let (under_way, settled) = (FuturesUnordered::new(), Vec::new());
         Self {
-            link,
+            line,
             streams,
             lanes,
             figures,
@@ -137,13 +133,13 @@ impl Reader {
                 self.figures.reconnects.one();
                 warn!(%error, "the queue of webhooks is away; what is in it will be delivered when Redis is back");
             }
-            sleep(pause(failures)).await;
+            sleep(self.line.pause(failures)).await;
         }
     }
 
     /// A connection to ask on, and one that waits for new entries.
     async fn connect(&self) -> RedisResult<(MultiplexedConnection, MultiplexedConnection)> {
-        let (mut asking, reading) = (self.link.connect().await?, self.link.connect().await?);
+        let (mut asking, reading) = (self.line.link.connect().await?, self.line.link.connect().await?);
         BURY.load_async(&mut asking).await?;
         info!("working off webhooks from Redis");
         Ok((asking, reading))
@@ -199,7 +195,9 @@ impl Reader {
 
     /// What to read next: from all streams that are ours, and whose entries we can still hold.
     fn next_read(&self) -> Option<(Vec<(Shard, EntryId)>, Cmd)> {
-        let from: Vec<_> = Shard::all()
+        let from: Vec<_> = self
+            .line
+            .shards()
             .filter(|shard| self.reads(*shard))
             .map(|shard| (shard, self.parts[shard.index()].position.clone()))
             .collect();
@@ -263,7 +261,7 @@ impl Reader {
 
     fn offer_again(&mut self) {
         self.offer_at = Instant::now() + OFFER_AGAIN;
-        for shard in Shard::all().filter(|shard| self.share.owns(*shard)) {
+        for shard in self.line.shards().filter(|shard| self.share.owns(*shard)) {
             let (lanes, under_way) = (&self.lanes, &self.under_way);
             self.parts[shard.index()].offer_again(|id, job| hand_over(lanes, under_way, shard, id, job));
         }
@@ -303,7 +301,7 @@ impl Reader {
     /// What is done once a second.
     async fn tick(&mut self, asking: &MultiplexedConnection) -> RedisResult<()> {
         self.share.renew(asking).await?;
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             self.parts[shard.index()].set_ours(self.share.owns(shard));
         }
         self.shed(asking).await?;
@@ -313,25 +311,25 @@ impl Reader {
     /// Gives up streams that others should have. Each is paused for a moment before, and kept if that is not enough for
     /// it to become idle: what is under way may be so for minutes, and nobody else is to wait for that.
     async fn shed(&mut self, asking: &MultiplexedConnection) -> RedisResult<()> {
-        let mut surplus = self.share.surplus();
         let mut busy = Vec::new();
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             let part = &mut self.parts[shard.index()];
             if !std::mem::take(&mut part.is_paused) {
                 continue;
             }
-            if surplus > 0 && part.is_idle() {
-                surplus -= 1;
+            if part.is_idle() && self.share.shed(shard, asking).await? {
                 part.set_ours(false);
-                self.share.give_up(shard, asking).await?;
             } else {
                 busy.push(shard);
             }
         }
-        let mut candidates: Vec<_> =
-            Shard::all().filter(|shard| self.parts[shard.index()].is_ours && !busy.contains(shard)).collect();
+        let mut candidates: Vec<_> = self
+            .line
+            .shards()
+            .filter(|shard| self.parts[shard.index()].is_ours && !busy.contains(shard))
+            .collect();
         candidates.sort_by_key(|shard| self.parts[shard.index()].held.len());
-        for shard in candidates.into_iter().take(surplus) {
+        for shard in candidates.into_iter().take(self.share.surplus()) {
             self.parts[shard.index()].is_paused = true;
         }
         Ok(())
@@ -340,18 +338,16 @@ impl Reader {
     /// Looks how much there is in all streams.
     async fn look(&self, asking: &MultiplexedConnection) -> RedisResult<()> {
         let mut pipeline = redis::pipe();
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             pipeline.cmd("XLEN").arg(self.streams.queue(shard));
             pipeline.cmd("XLEN").arg(self.streams.dead_letters(shard));
         }
         let lengths = ask(asking, &pipeline).await?;
-        let (mut depth, mut dead_letters) = (0, 0);
-        for (index, length) in lengths.into_iter().enumerate() {
-            let sum = if index % 2 == 0 { &mut depth } else { &mut dead_letters };
-            *sum += from_redis_value::<u64>(length)?;
+        let mut lengths = lengths.into_iter().map(from_redis_value);
+        for shard in self.line.shards() {
+            let mut length = || lengths.next().transpose().map(Option::unwrap_or_default);
+            self.figures.saw(shard, length()?, length()?, self.parts[shard.index()].is_ours);
         }
-        let shards = self.parts.iter().filter(|part| part.is_ours).count();
-        self.figures.saw(depth, dead_letters, shards);
         Ok(())
     }
 
@@ -364,7 +360,7 @@ impl Reader {
     }
 
     async fn give_up_what_is_idle(&mut self, asking: &MultiplexedConnection) -> RedisResult<()> {
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             let part = &mut self.parts[shard.index()];
             if part.is_ours && part.is_idle() {
                 part.set_ours(false);

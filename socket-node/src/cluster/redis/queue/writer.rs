@@ -13,11 +13,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{BATCH, Streams, figures::Figures};
-use crate::cluster::redis::{
-    keys::Shard,
-    link::{Link, pause},
-    share::random_name,
-};
+use crate::cluster::redis::{keys::Shard, line::Line, share::random_name};
 
 /// For so long, Redis remembers a batch that this node may send again.
 const REMEMBERED_MS: u32 = 600_000;
@@ -37,7 +33,7 @@ pub(super) struct Letter {
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    link: Link,
+    line: Line,
     streams: Streams,
     /// In this name the batches are numbered.
     name: Box<str>,
@@ -48,13 +44,13 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        link: Link,
-        streams: Streams,
+        line: Line,
         inbox: mpsc::Receiver<Letter>,
         figures: Arc<Figures>,
         most_in_stream: usize,
     ) -> Self {
-        Self { link, streams, name: random_name(), inbox, figures, most_in_stream }
+        let streams = Streams { keys: line.keys.clone() };
+        Self { line, streams, name: random_name(), inbox, figures, most_in_stream }
     }
 
     /// Works until nobody can push any more.
@@ -83,7 +79,7 @@ impl Writer {
                 self.figures.reconnects.one();
                 warn!(%error, "webhooks cannot be put into Redis; they wait here until there is no more room");
             }
-            sleep(pause(failures)).await;
+            sleep(self.line.pause(failures)).await;
             failures += 1;
         }
     }
@@ -112,7 +108,7 @@ impl Writer {
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.link.connect().await?;
+        let mut connection = self.line.link.connect().await?;
         PUSH.load_async(&mut connection).await?;
         info!("putting webhooks into Redis");
         Ok(connection)

@@ -4,12 +4,19 @@
 //! their fair part: so a dead node's shards are others' soon after its leases end, and no node has much more to do than
 //! another. Nobody is told anything: what a node has to know stands in Redis.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use redis::{RedisResult, Script, aio::MultiplexedConnection};
 use tokio::time::Instant;
 
-use super::keys::{Keys, SHARDS, Shard};
+use super::{
+    keys::{SHARDS, Shard},
+    line::{Line, Lines},
+};
 
 /// How long a shard is a node's without being renewed. With the second or two until somebody looks, what a dead node
 /// had is another one's within 15 seconds.
@@ -19,44 +26,53 @@ static ATTEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("att
 static OWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("own.lua")));
 static DISOWN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("disown.lua")));
 
-/// The shards of which this node does the work.
+/// The shards of a line of which this node does the work. What is fair is reckoned over all lines.
 #[derive(Debug)]
 pub struct Share {
-    keys: Keys,
+    line: Line,
     /// The name of the work that is divided.
     work: &'static str,
     node: Box<str>,
     lease: Duration,
-    /// Until when each shard is this node's, as far as it knows: never longer than Redis thinks.
-    until: [Option<Instant>; SHARDS as usize],
+    holdings: Arc<Mutex<Holdings>>,
     /// As many shards as a node should have; none once it takes its leave.
     fair: usize,
     is_retired: bool,
 }
 
+/// What this node has, on all lines.
+#[derive(Debug, Default)]
+struct Holdings {
+    /// Until when each shard is this node's, as far as it knows: never longer than Redis thinks.
+    until: [Option<Instant>; SHARDS as usize],
+    /// Those that Redis is being asked for. They count, so that two lines do not both take the last.
+    asked_for: [bool; SHARDS as usize],
+}
+
 impl Share {
-    /// The share of a node that has nothing yet. Each value is a node of its own.
-    pub fn new(keys: Keys, work: &'static str, lease: Duration) -> Self {
-        Self {
-            keys,
+    /// The shares of a node that has nothing yet, one on each line. Each value is a node of its own.
+    pub fn on_each(lines: &Lines, work: &'static str, lease: Duration) -> Vec<Self> {
+        let (node, holdings) = (random_name(), Arc::<Mutex<Holdings>>::default());
+        let share = |line: &Line| Self {
+            line: line.clone(),
             work,
-            node: random_name(),
+            node: node.clone(),
             lease,
-            until: [None; SHARDS as usize],
+            holdings: Arc::clone(&holdings),
             fair: 0,
             is_retired: false,
-        }
+        };
+        lines.iter().map(share).collect()
     }
 
     /// Whether this node has the shard, and nobody else can have it.
     pub fn owns(&self, shard: Shard) -> bool {
-        self.until[shard.index()].is_some_and(|until| Instant::now() < until)
+        self.holdings.lock().owns(shard)
     }
 
-    /// How many shards this node has beyond its fair part. It should [give them up](Self::give_up) when that costs
-    /// nothing.
+    /// How many shards this node has beyond its fair part. It should [shed](Self::shed) them when that costs nothing.
     pub fn surplus(&self) -> usize {
-        self.count().saturating_sub(self.fair)
+        self.holdings.lock().count().saturating_sub(self.fair)
     }
 
     /// Renews what this node has and takes what it may have. To be called several times in a lease.
@@ -68,17 +84,19 @@ impl Share {
         if !self.is_retired {
             self.attend(&mut connection).await?;
         }
-        let (held, free): (Vec<_>, Vec<_>) = Shard::all().partition(|shard| self.owns(*shard));
+        let (held, free): (Vec<_>, Vec<_>) = self.line.shards().partition(|shard| self.owns(*shard));
         for shard in held {
             self.own(shard, &mut connection).await?;
         }
         // Nodes that look at the same time should not all look at the same shard.
         let start = getrandom::u32().unwrap_or(0) as usize % free.len().max(1);
         for shard in free[start..].iter().chain(&free[..start]) {
-            if self.count() >= self.fair {
+            if !self.holdings.lock().ask_for(*shard, self.fair) {
                 break;
             }
-            self.own(*shard, &mut connection).await?;
+            let owned = self.own(*shard, &mut connection).await;
+            self.holdings.lock().asked_for[shard.index()] = false;
+            owned?;
         }
         Ok(())
     }
@@ -87,9 +105,21 @@ impl Share {
     ///
     /// # Errors
     /// If Redis does not answer. Then others get it when the lease ends.
-    pub async fn give_up(&mut self, shard: Shard, connection: &MultiplexedConnection) -> RedisResult<()> {
-        self.until[shard.index()] = None;
+    pub async fn give_up(&self, shard: Shard, connection: &MultiplexedConnection) -> RedisResult<()> {
+        self.holdings.lock().until[shard.index()] = None;
         DISOWN.key(self.owner_key(shard)).arg(&*self.node).invoke_async(&mut connection.clone()).await
+    }
+
+    /// [Gives up](Self::give_up) a shard if the node has more than its fair part; false if it has not.
+    ///
+    /// # Errors
+    /// If Redis does not answer. Then others get it when the lease ends.
+    pub async fn shed(&self, shard: Shard, connection: &MultiplexedConnection) -> RedisResult<bool> {
+        let is_shed = self.holdings.lock().shed(shard, self.fair);
+        if is_shed {
+            self.give_up(shard, connection).await?;
+        }
+        Ok(is_shed)
     }
 
     /// Takes no more from now on: others take this node's part as it gives up what it has.
@@ -109,7 +139,7 @@ impl Share {
     /// If Redis does not answer. Then others get it when the lease ends.
     pub async fn leave(&mut self, connection: &MultiplexedConnection) -> RedisResult<()> {
         self.retire(connection).await?;
-        for shard in Shard::all() {
+        for shard in self.line.shards() {
             self.give_up(shard, connection).await?;
         }
         Ok(())
@@ -127,7 +157,7 @@ impl Share {
         Ok(())
     }
 
-    async fn own(&mut self, shard: Shard, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    async fn own(&self, shard: Shard, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         // Taken before the question, so that this node's clock never ends after that of Redis.
         let until = Instant::now() + self.lease;
         let is_ours: bool = OWN
@@ -136,12 +166,8 @@ impl Share {
             .arg(self.lease_ms())
             .invoke_async(connection)
             .await?;
-        self.until[shard.index()] = is_ours.then_some(until);
+        self.holdings.lock().until[shard.index()] = is_ours.then_some(until);
         Ok(())
-    }
-
-    fn count(&self) -> usize {
-        Shard::all().filter(|shard| self.owns(*shard)).count()
     }
 
     fn lease_ms(&self) -> u64 {
@@ -149,11 +175,38 @@ impl Share {
     }
 
     fn owner_key(&self, shard: Shard) -> String {
-        format!("{}{}-owner", self.keys.of_shard(shard), self.work)
+        format!("{}{}-owner", self.line.keys.of_shard(shard), self.work)
     }
 
+    /// Each line counts the nodes for itself: any of them can be away.
     fn nodes_key(&self) -> String {
-        format!("{}{}-nodes", self.keys.of_shard(Shard::FIRST), self.work)
+        format!("{}{}-nodes", self.line.keys.of_shard(self.line.first()), self.work)
+    }
+}
+
+impl Holdings {
+    fn owns(&self, shard: Shard) -> bool {
+        self.until[shard.index()].is_some_and(|until| Instant::now() < until)
+    }
+
+    fn count(&self) -> usize {
+        Shard::all().filter(|shard| self.asked_for[shard.index()] || self.owns(*shard)).count()
+    }
+
+    /// Notes that Redis is asked for a shard; false if the node is not to have more.
+    fn ask_for(&mut self, shard: Shard, fair: usize) -> bool {
+        let may_have = self.count() < fair;
+        self.asked_for[shard.index()] = may_have;
+        may_have
+    }
+
+    /// Takes note that a shard is given up, if the node has too many.
+    fn shed(&mut self, shard: Shard, fair: usize) -> bool {
+        let is_surplus = self.count() > fair && self.owns(shard);
+        if is_surplus {
+            self.until[shard.index()] = None;
+        }
+        is_surplus
     }
 }
 
@@ -163,4 +216,20 @@ pub fn random_name() -> Box<str> {
     // A system that has no random numbers for us still has some for its hash maps.
     let random = || getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(0));
     format!("{:016x}{:016x}", random(), random()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_take_or_give_at_the_same_time_end_at_the_fair_part() {
+        let mut holdings = Holdings::default();
+        let taken = Shard::all().filter(|shard| holdings.ask_for(*shard, 8)).count();
+        assert_eq!(taken, 8);
+        let until = Instant::now() + LEASE;
+        holdings = Holdings { until: [Some(until); SHARDS as usize], ..Holdings::default() };
+        let shed = Shard::all().filter(|shard| holdings.shed(*shard, 6)).count();
+        assert_eq!((shed, holdings.count()), (10, 6));
+    }
 }

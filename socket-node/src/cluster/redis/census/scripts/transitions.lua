@@ -74,7 +74,7 @@ end
 local function notify(kind, name, user, info)
     local version = redis.call('INCR', tag .. 'version')
     local notice = struct.pack('>BBI8I2', LAYOUT, kind, version, #user) .. user .. info
-    redis.call('PUBLISH', tag .. name, notice)
+    redis.call(PUBLISH, tag .. name, notice)
     return version
 end
 

@@ -1,0 +1,3 @@
+-- For a single server.
+
+local PUBLISH = 'PUBLISH'
