@@ -11,6 +11,7 @@ mod long;
 mod outages;
 mod partitions;
 mod queue;
+mod slots;
 mod stops;
 mod webhooks;
 mod zombies;

@@ -37,7 +37,7 @@ fn channel(number: usize) -> String {
 }
 
 /// The node on which a channel is published.
-fn origin(cluster: &Cluster, number: usize) -> &Node {
+fn origin<R>(cluster: &Cluster<R>, number: usize) -> &Node {
     let nodes = cluster.nodes();
     &nodes[number % nodes.len()]
 }
@@ -69,7 +69,7 @@ pub(super) struct Verdicts {
 
 impl Audience {
     /// So many clients, subscribed.
-    pub(super) async fn of(cluster: &Cluster, clients: usize) -> Self {
+    pub(super) async fn of<R>(cluster: &Cluster<R>, clients: usize) -> Self {
         let nodes = cluster.nodes();
         let connecting = (0..clients).map(|number| async move {
             // Each channel has listeners on every node.
@@ -84,20 +84,35 @@ impl Audience {
 
     /// Waits until everybody has heard the end, and judges by what was published.
     pub(super) async fn verdicts(self, published: &[Published]) -> Verdicts {
-        let (mut local, mut remote) = (Checker::default(), Checker::default());
+        let [verdicts] = self.verdicts_by(published, |_| 0).await;
+        verdicts
+    }
+
+    /// The same for kinds of channels, each judged apart.
+    pub(super) async fn verdicts_by<const KINDS: usize>(
+        self,
+        published: &[Published],
+        kind: impl Fn(&str) -> usize,
+    ) -> [Verdicts; KINDS] {
+        let mut checkers = [(); KINDS].map(|()| (Checker::default(), Checker::default()));
         for Published { channel: number, sequence, at, acknowledged, .. } in published {
-            for checker in [&mut local, &mut remote] {
+            let (local, remote) = &mut checkers[kind(&channel(*number))];
+            for checker in [local, remote] {
                 checker.sent(&channel(*number), *sequence, *at, *acknowledged);
             }
         }
         for listener in self.listeners {
             let heard = listener.listening.await.expect("nobody's connection ends");
-            let checker = if listener.is_local { &mut local } else { &mut remote };
-            checker.heard(&channel(listener.channel), heard);
+            let channel = channel(listener.channel);
+            let (local, remote) = &mut checkers[kind(&channel)];
+            let checker = if listener.is_local { local } else { remote };
+            checker.heard(&channel, heard);
         }
-        let verdicts = Verdicts { local: local.verdict(), remote: remote.verdict() };
-        println!("local:  {}\nremote: {}", verdicts.local, verdicts.remote);
-        verdicts
+        checkers.map(|(local, remote)| {
+            let verdicts = Verdicts { local: local.verdict(), remote: remote.verdict() };
+            println!("local:  {}\nremote: {}", verdicts.local, verdicts.remote);
+            verdicts
+        })
     }
 }
 
@@ -142,7 +157,7 @@ pub(super) struct Published {
 
 /// Publishes events with these numbers on every channel, one each in the time between two beats, and comes back with what
 /// became of them.
-pub(super) async fn publish(cluster: &Cluster, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+pub(super) async fn publish<R>(cluster: &Cluster<R>, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
     let publishing =
         (0..CHANNELS).map(|number| publish_on(origin(cluster, number), number, numbers.clone(), beat));
     join_all(publishing).await.concat()
@@ -169,7 +184,7 @@ async fn publish_on(node: &Node, number: usize, numbers: Range<u64>, beat: Durat
 }
 
 /// Publishes the end of every channel, as often as it takes until that is acknowledged.
-pub(super) async fn publish_the_end(cluster: &Cluster) {
+pub(super) async fn publish_the_end<R>(cluster: &Cluster<R>) {
     for number in 0..CHANNELS {
         let end = json!({"name": END, "channel": channel(number), "data": ""});
         publish_surely(origin(cluster, number), &end).await;

@@ -66,6 +66,7 @@ impl Checker {
         }
         latencies.sort_unstable();
         verdict.heard = latencies.len();
+        verdict.slowest = latencies.last().copied().unwrap_or_default();
         verdict.p99 = latencies.get(latencies.len() * 99 / 100).copied().unwrap_or_default();
         verdict
     }
@@ -86,6 +87,8 @@ pub(crate) struct Verdict {
     pub(crate) invented: usize,
     /// The time from publishing to hearing that one of a hundred events exceeded.
     pub(crate) p99: Duration,
+    /// The longest such time.
+    pub(crate) slowest: Duration,
 }
 
 impl Verdict {
@@ -117,10 +120,11 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { heard, lost, duplicated, reordered, invented, p99 } = self;
+        let Self { heard, lost, duplicated, reordered, invented, p99, slowest } = self;
         write!(
             formatter,
-            "heard={heard} lost={lost} duplicated={duplicated} reordered={reordered} invented={invented} p99={p99:?}"
+            "heard={heard} lost={lost} duplicated={duplicated} reordered={reordered} invented={invented} p99={p99:?} \
+             slowest={slowest:?}"
         )
     }
 }
@@ -218,7 +222,9 @@ mod tests {
         let delayed = |count| {
             move |heard: &mut Vec<Heard>| heard[..count].iter_mut().for_each(|heard| heard.at += late)
         };
-        assert_eq!(verdict_on(delayed(2)).p99, LATENCY);
+        assert_eq!(verdict_on(delayed(0)).slowest, LATENCY);
+        let two = verdict_on(delayed(2));
+        assert_eq!((two.p99, two.slowest), (LATENCY, LATENCY + late));
         assert_eq!(verdict_on(delayed(4)).p99, LATENCY + late);
     }
 

@@ -1,23 +1,24 @@
-//! Nodes that share a Redis of their own, each of which may be killed or frozen, and so may Redis and the way to it.
+//! Nodes that share a Redis of their own, or a Redis Cluster, each of which may be killed or frozen, and so may Redis and the way to it.
 
 use super::{
     node::{Launch, Node, unique_prefix},
     proxy::Proxy,
     redis::Redis,
+    redis_cluster::RedisCluster,
 };
 
 const QUIET: &str = "--ignore-logger-middleware";
 
 /// Some nodes and their Redis.
 #[derive(Debug)]
-pub(crate) struct Cluster {
+pub(crate) struct Cluster<R = Redis> {
     nodes: Vec<Node>,
     /// What stands between each node and Redis, if the test asked for it.
     proxies: Vec<Proxy>,
     /// What the names of all that they have in Redis begin with.
     pub(crate) prefix: String,
     /// What they share. It is dropped last, so that nodes end in peace.
-    pub(crate) redis: Redis,
+    pub(crate) redis: R,
 }
 
 impl Cluster {
@@ -50,7 +51,19 @@ impl Cluster {
         }
         Self { nodes, proxies, prefix, redis }
     }
+}
 
+impl Cluster<RedisCluster> {
+    /// So many nodes of any kind that share a Redis Cluster.
+    pub(crate) fn on(redis: RedisCluster, count: usize, launch: impl Fn() -> Launch) -> Self {
+        let (url, prefix) = (redis.url(), unique_prefix());
+        let nodes = (0..count).map(|_| launch().flags([QUIET]).on_redis_at(&url, &prefix).start_alone());
+        let nodes = nodes.collect();
+        Self { nodes, proxies: Vec::new(), prefix, redis }
+    }
+}
+
+impl<R> Cluster<R> {
     /// One of the nodes.
     pub(crate) fn node(&self, index: usize) -> &Node {
         &self.nodes[index]

@@ -10,5 +10,6 @@ pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod redis;
+pub(crate) mod redis_cluster;
 pub(crate) mod signing;
 pub(crate) mod tls;

@@ -41,6 +41,8 @@ struct Setup {
     arguments: Vec<String>,
     /// The argument before the port.
     port: &'static str,
+    /// The port on which it speaks with the others of a cluster, if it is made for one.
+    bus: Option<u16>,
     /// Where it runs.
     home: TempDir,
 }
@@ -54,7 +56,7 @@ impl Redis {
     /// The same with further arguments.
     pub(crate) fn with(arguments: &[&str]) -> Self {
         let home = TempDir::new().expect("a directory for temporary files");
-        Self::start_as(Setup { arguments: owned(arguments), port: "--port", home })
+        Self::start_as(Setup { arguments: owned(arguments), port: "--port", bus: None, home })
     }
 
     /// A server whose port speaks TLS and nothing else, and shows this certificate.
@@ -65,20 +67,31 @@ impl Redis {
         }
         let files = ["--tls-cert-file", "certificate.pem", "--tls-key-file", "key.pem"];
         let arguments = owned(&[&files[..], &["--tls-auth-clients", "no", "--port", "0"]].concat());
-        Self::start_as(Setup { arguments, port: "--tls-port", home })
+        Self::start_as(Setup { arguments, port: "--tls-port", bus: None, home })
     }
 
-    fn start_as(setup: Setup) -> Self {
-        // Somebody else may take the port before the server does: then it ends, and another port is tried.
+    /// A server that can be one of a cluster.
+    pub(crate) fn in_cluster(arguments: &[&str]) -> Self {
+        let home = TempDir::new().expect("a directory for temporary files");
+        let arguments = owned(&[&["--cluster-enabled", "yes"], arguments].concat());
+        Self::start_as(Setup { arguments, port: "--port", bus: Some(0), home })
+    }
+
+    fn start_as(mut setup: Setup) -> Self {
+        // Somebody else may take a port before the server does: then it ends, and others are tried.
         for _ in 0..10 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let address = listener.local_addr().expect("it listens");
-            drop(listener);
+            let [address, bus] = free_addresses();
+            setup.bus = setup.bus.map(|_| bus.port());
             if let Some(process) = setup.spawn(address) {
                 return Self { address, process, setup };
             }
         }
         panic!("no redis-server stays up; is {} one? Its log:\n{}", program().display(), setup.log());
+    }
+
+    /// The port on which it speaks with the others of its cluster.
+    pub(crate) fn bus_port(&self) -> u16 {
+        self.setup.bus.expect("it is made for a cluster")
     }
 
     /// Ends it without warning, as a crash does.
@@ -134,6 +147,7 @@ impl Setup {
             .args(["--bind", &address.ip().to_string(), self.port, &address.port().to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", LOG])
             .args(&self.arguments)
+            .args(self.bus.iter().flat_map(|port| ["--cluster-port".to_owned(), port.to_string()]))
             .current_dir(home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -157,6 +171,12 @@ impl Setup {
     fn log(&self) -> String {
         fs::read_to_string(self.home.path().join(LOG)).expect("the directory is ours")
     }
+}
+
+/// Two that nobody has at the moment.
+fn free_addresses() -> [SocketAddr; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it listens"))
 }
 
 fn owned(arguments: &[&str]) -> Vec<String> {

@@ -96,8 +96,12 @@ impl Launch {
 
     /// Has it share what is in a Redis under this prefix with all nodes that are given the same.
     pub(crate) fn on_redis(self, redis: SocketAddr, prefix: &str) -> Self {
-        let url = redis.to_string();
-        self.flags(["--adapter-driver", "redis", "--redis-url", &url, "--redis-prefix", prefix])
+        self.on_redis_at(&redis.to_string(), prefix)
+    }
+
+    /// The same for what is at a URL, or at several.
+    pub(crate) fn on_redis_at(self, url: &str, prefix: &str) -> Self {
+        self.flags(["--adapter-driver", "redis", "--redis-url", url, "--redis-prefix", prefix])
     }
 
     /// The same launch once more, in a directory of its own with the same files.

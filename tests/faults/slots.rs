@@ -1,0 +1,147 @@
+//! Nodes on a Redis Cluster: while all is well, when one of its primaries is killed, and when slots move from one to
+//! another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+use super::{
+    RECOVERY, ROOM, come_and_go, expect_ready, expect_users, launch_with_webhooks, members, told_until,
+    traffic::{Audience, publish, publish_the_end},
+    users,
+};
+use crate::support::{cluster::Cluster, node::Launch, receiver::Receiver, redis_cluster::RedisCluster};
+
+/// Time between two events of a channel.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// By how much events that cross Redis are later than those that do not, at most, on channels whose slots are not
+/// concerned: one event of a hundred may be later.
+const NO_STALL: Duration = Duration::from_millis(100);
+
+/// How long a channel is silent at most whose slot moves.
+const GAP: Duration = Duration::from_secs(1);
+
+/// Two nodes that share everything that they can share.
+fn two_nodes(redis: RedisCluster, receiver: &Receiver, kinds: &[&str]) -> Cluster<RedisCluster> {
+    Cluster::on(redis, 2, || launch_with_webhooks(receiver, kinds).flags(["--queue-driver", "redis"]))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_on_a_redis_cluster_are_one_server() {
+    let mut receiver = Receiver::start().await;
+    let kinds = ["channel_occupied", "channel_vacated", "member_added", "member_removed"];
+    let cluster = two_nodes(RedisCluster::start(), &receiver, &kinds);
+    let _here = members(cluster.node(0), users(0..4)).await;
+    let mut there = members(cluster.node(1), users(2..6)).await;
+    for node in cluster.nodes() {
+        expect_users(node, RECOVERY, &users(0..6).collect()).await;
+    }
+    there.pop().expect("there are some").close().await;
+    let mut occupants = Vec::new();
+    for number in 0..20 {
+        let mut client = cluster.node(number % 2).connect().await;
+        client.subscribe(&format!("hall-{number}")).await;
+        occupants.push(client);
+    }
+    for node in cluster.nodes() {
+        let told = node.api().get("/channels?filter_by_prefix=hall-").await.expect_status(200).json();
+        assert_eq!(told["channels"].as_object().expect("channels").len(), 20);
+    }
+    come_and_go(cluster.node(1), "last").await;
+    let mut expected: BTreeSet<_> = users(0..6).map(|user| format!("member_added {ROOM} {user}")).collect();
+    expected.extend((0..20).map(|number| format!("channel_occupied hall-{number}")));
+    expected.extend(["channel_occupied last", "channel_vacated last"].map(String::from));
+    expected.extend([format!("channel_occupied {ROOM}"), format!("member_removed {ROOM} u5")]);
+    let told = told_until(&mut receiver, expected.len(), "last").await;
+    assert_eq!(told, expected.into_iter().map(|told| (told, 1)).collect::<BTreeMap<_, _>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_cross_a_redis_cluster_in_order_and_once() {
+    let cluster = Cluster::on(RedisCluster::start(), 2, Launch::new);
+    let audience = Audience::of(&cluster, 80).await;
+    let published = publish(&cluster, 0..100, BEAT / 5).await;
+    publish_the_end(&cluster).await;
+    audience.verdicts(&published).await.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes half a minute: tests/faults-long"]
+async fn a_primary_that_is_killed_stalls_only_its_own_slots_and_costs_no_event() {
+    let mut cluster = Cluster::on(RedisCluster::with_replicas(), 2, Launch::new);
+    let audience = Audience::of(&cluster, 80).await;
+    let mut published = publish(&cluster, 0..20, BEAT).await;
+    let concerned = cluster.redis.topics_at(0);
+    cluster.redis.kill(0);
+    published.extend(publish(&cluster, 20..300, BEAT).await);
+    publish_the_end(&cluster).await;
+    let is_concerned = |channel: &str| concerned.iter().any(|topic| topic.ends_with(&format!(":{channel}")));
+    let [others, concerned] =
+        audience.verdicts_by(&published, |channel| usize::from(is_concerned(channel))).await;
+    others.assert_sound();
+    assert!(others.remote.p99 <= others.local.p99 + NO_STALL, "{}", others.remote);
+    concerned.assert_sound();
+    assert!(concerned.remote.slowest <= RECOVERY, "{}", concerned.remote);
+    for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes half a minute: tests/faults-long"]
+async fn who_is_where_outlives_a_primary_and_webhooks_tell_it_once() {
+    let mut receiver = Receiver::start().await;
+    let kinds = ["channel_vacated", "member_added", "member_removed"];
+    let mut cluster = two_nodes(RedisCluster::with_replicas(), &receiver, &kinds);
+    let mut here = members(cluster.node(0), users(0..20)).await;
+    let _there = members(cluster.node(1), users(10..30)).await;
+    let everybody: BTreeSet<_> = users(0..30).collect();
+    expect_users(cluster.node(0), RECOVERY, &everybody).await;
+    let room = |topic: &String| topic.ends_with(&format!(":{ROOM}"));
+    let primary = (0..3).find(|server| cluster.redis.topics_at(*server).iter().any(room));
+    cluster.redis.kill(primary.expect("somebody hears the room"));
+    let killed = Instant::now();
+    // Nobody is told to have left, and who leaves now is told of later.
+    here.remove(0).close().await;
+    while killed.elapsed() < RECOVERY {
+        sleep(BEAT).await;
+        cluster.node(1).api().get("/channels").await.expect_status(200);
+    }
+    for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+        expect_users(node, 2 * RECOVERY, &users(1..30).collect()).await;
+    }
+    come_and_go(cluster.node(1), "last").await;
+    let mut expected: BTreeSet<_> = users(0..30).map(|user| format!("member_added {ROOM} {user}")).collect();
+    expected.extend([format!("member_removed {ROOM} u0"), "channel_vacated last".to_owned()]);
+    let told = told_until(&mut receiver, expected.len(), "last").await;
+    assert_eq!(told, expected.into_iter().map(|told| (told, 1)).collect::<BTreeMap<_, _>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes half a minute: tests/faults-long"]
+async fn slots_that_move_take_their_channels_with_them() {
+    let cluster = Cluster::on(RedisCluster::start(), 2, Launch::new);
+    let _room = members(cluster.node(0), users(0..20)).await;
+    let audience = Audience::of(&cluster, 80).await;
+    let moving = async {
+        for (_, slot) in cluster.redis.shards_of(0) {
+            sleep(GAP).await;
+            tokio::task::block_in_place(|| cluster.redis.move_slot(slot, 0, 1));
+        }
+    };
+    let (published, ()) = tokio::join!(publish(&cluster, 0..240, BEAT), moving);
+    publish_the_end(&cluster).await;
+    let verdicts = audience.verdicts(&published).await;
+    verdicts.assert_sound();
+    assert!(verdicts.remote.slowest <= verdicts.local.slowest + GAP, "{}", verdicts.remote);
+    for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+        expect_users(node, RECOVERY, &users(0..20).collect()).await;
+    }
+    assert!(cluster.redis.topics_at(0).is_empty(), "{:?}", cluster.redis.topics_at(0));
+}
