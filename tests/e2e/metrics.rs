@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::support::{
     api::{Response, raw_request},
     cluster::Cluster,
-    node::{Launch, Node},
+    node::{Launch, METRICS, Node},
 };
 
 /// How long what was done may take to be on the page.
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A node that serves metrics on a free port.
 fn launch() -> Launch {
-    Launch::new().flags(["--metrics-enabled", "--metrics-port", "0"])
+    Launch::new().flags(METRICS)
 }
 
 /// Asks for a path with these headers.

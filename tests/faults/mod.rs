@@ -6,6 +6,7 @@ mod traffic;
 
 mod calm;
 mod crashes;
+mod gaps;
 mod half_open;
 mod long;
 mod outages;
@@ -18,7 +19,7 @@ mod zombies;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -56,6 +57,18 @@ async fn expect_ready(node: &Node, deadline: Duration) {
         }
     };
     timeout(deadline, asking).await.unwrap_or_else(|_| panic!("not ready within {deadline:?}"));
+}
+
+/// Waits until a node says that it is cut off, and says how long that took.
+async fn until_unready(node: &Node) -> Duration {
+    let began = Instant::now();
+    let asking = async {
+        while node.api().request_at("GET", "/ready").send().await.status != 503 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(RECOVERY, asking).await.unwrap_or_else(|_| panic!("still ready after {RECOVERY:?}"));
+    began.elapsed()
 }
 
 /// Clients of a node, of which each is one of these users in the room.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::json;
 use tokio::{
     task::JoinHandle,
@@ -19,9 +19,12 @@ use crate::support::{
     node::Node,
 };
 
-/// Channels on which is published. Each has one publisher, who uses one node: the order of a channel's events is that in
-/// which one node took them.
-const CHANNELS: usize = 20;
+/// Channels on which is published, unless a test says how many. Each has one publisher, who uses one node: the order of a
+/// channel's events is that in which one node took them.
+pub(super) const CHANNELS: usize = 20;
+
+/// Clients that connect at the same time.
+const AT_ONCE: usize = 100;
 
 /// The event after which nothing comes on a channel.
 const END: &str = "end";
@@ -70,16 +73,21 @@ pub(super) struct Verdicts {
 impl Audience {
     /// So many clients, subscribed.
     pub(super) async fn of<R>(cluster: &Cluster<R>, clients: usize) -> Self {
+        Self::on(cluster, CHANNELS, clients).await
+    }
+
+    /// The same with so many channels.
+    pub(super) async fn on<R>(cluster: &Cluster<R>, channels: usize, clients: usize) -> Self {
         let nodes = cluster.nodes();
         let connecting = (0..clients).map(|number| async move {
             // Each channel has listeners on every node.
-            let (node, number) = (number % nodes.len(), number / nodes.len() % CHANNELS);
+            let (node, number) = (number % nodes.len(), number / nodes.len() % channels);
             let mut client = nodes[node].connect().await;
             client.subscribe(&channel(number)).await;
             let is_local = std::ptr::eq(origin(cluster, number), &raw const nodes[node]);
             Listener { channel: number, is_local, listening: tokio::spawn(listen(client)) }
         });
-        Self { listeners: join_all(connecting).await }
+        Self { listeners: stream::iter(connecting).buffered(AT_ONCE).collect().await }
     }
 
     /// Waits until everybody has heard the end, and judges by what was published.
@@ -123,6 +131,15 @@ impl Verdicts {
         self.local.assert_sound();
         self.remote.assert_sound();
     }
+
+    /// Fails the test unless everybody heard everything once and in order, but for what did not cross over to another
+    /// node: how many events that were, for all clients.
+    #[track_caller]
+    pub(super) fn assert_sound_but_for_lost(&self) -> u64 {
+        self.local.assert_sound();
+        Verdict { lost: 0, ..self.remote }.assert_sound();
+        self.remote.lost as u64
+    }
 }
 
 /// Takes down what a client hears until the end. Its frames are not parsed: half a million of them would be most of what
@@ -158,12 +175,22 @@ pub(super) struct Published {
 /// Publishes events with these numbers on every channel, one each in the time between two beats, and comes back with what
 /// became of them.
 pub(super) async fn publish<R>(cluster: &Cluster<R>, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+    publish_on(cluster, CHANNELS, numbers, beat).await
+}
+
+/// The same on so many channels.
+pub(super) async fn publish_on<R>(
+    cluster: &Cluster<R>,
+    channels: usize,
+    numbers: Range<u64>,
+    beat: Duration,
+) -> Vec<Published> {
     let publishing =
-        (0..CHANNELS).map(|number| publish_on(origin(cluster, number), number, numbers.clone(), beat));
+        (0..channels).map(|number| publish_numbers(origin(cluster, number), number, numbers.clone(), beat));
     join_all(publishing).await.concat()
 }
 
-async fn publish_on(node: &Node, number: usize, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+async fn publish_numbers(node: &Node, number: usize, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
     let (api, mut pace, mut published) = (node.api(), interval(beat), Vec::new());
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for sequence in numbers {
@@ -185,7 +212,12 @@ async fn publish_on(node: &Node, number: usize, numbers: Range<u64>, beat: Durat
 
 /// Publishes the end of every channel, as often as it takes until that is acknowledged.
 pub(super) async fn publish_the_end<R>(cluster: &Cluster<R>) {
-    for number in 0..CHANNELS {
+    publish_the_end_on(cluster, CHANNELS).await;
+}
+
+/// The same of so many channels.
+pub(super) async fn publish_the_end_on<R>(cluster: &Cluster<R>, channels: usize) {
+    for number in 0..channels {
         let end = json!({"name": END, "channel": channel(number), "data": ""});
         publish_surely(origin(cluster, number), &end).await;
     }

@@ -1,6 +1,6 @@
 //! A server that has no descriptor left: it waits for better times, and whoever is connected does not notice.
 
-use std::{fs, net::TcpStream, time::Duration};
+use std::{net::TcpStream, time::Duration};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
@@ -23,10 +23,10 @@ async fn a_server_without_descriptors_neither_spins_nor_loses_anybody() {
     limit_descriptors(&node, DESCRIPTORS);
     // The kernel accepts them on the server's behalf; the server has no descriptor to take them over with.
     let strangers: Vec<_> = (0..STRANGERS).map(|_| TcpStream::connect(node.address).unwrap()).collect();
-    let before = cpu_time(&node);
+    let before = node.cpu_time();
     // Nothing is waited for: this is how long the server has to show that it does not spin.
     tokio::time::sleep(WATCH).await;
-    let spent = cpu_time(&node) - before;
+    let spent = node.cpu_time() - before;
     println!("{spent:?} of CPU time in {WATCH:?} without descriptors");
     assert!(spent < WATCH / 10, "{spent:?}");
     client.expect_quiet().await;
@@ -43,14 +43,4 @@ fn limit_descriptors(node: &Node, count: u64) {
     let pid = Pid::from_raw(node.pid().cast_signed()).expect("a process has a number");
     let limit = Rlimit { current: Some(count), maximum: Some(count) };
     prlimit(Some(pid), Resource::Nofile, limit).expect("limits may be lowered");
-}
-
-/// What the node has used of all processors so far, in clock ticks of a hundredth of a second.
-fn cpu_time(node: &Node) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("the node runs");
-    let (_, fields) = stat.rsplit_once(") ").expect("the name is in brackets");
-    let fields: Vec<&str> = fields.split(' ').collect();
-    // Fields 14 and 15 of proc(5), counted from the third.
-    let ticks: u64 = [11, 12].into_iter().map(|field| fields[field].parse::<u64>().expect("a number")).sum();
-    Duration::from_millis(ticks * 10)
 }

@@ -1,5 +1,6 @@
 //! A running server: the real binary, on a port of its own, with nothing in its environment but what the test gives.
 
+mod figures;
 mod launch;
 mod pair;
 
@@ -17,7 +18,7 @@ use std::{
 };
 
 use launch::LOG;
-pub(crate) use launch::{Ending, Launch};
+pub(crate) use launch::{Ending, Launch, METRICS};
 use pair::Twin;
 pub(crate) use pair::{Doors, unique_prefix};
 use rustix::process::Signal;
@@ -119,15 +120,6 @@ impl Node {
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
-    }
-
-    /// Its resident memory in bytes, as the kernel counts it.
-    pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the node runs");
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("every process has an RSS");
-        let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("RSS is given in kB");
-        kilobytes * 1024
     }
 
     /// The directory where it runs.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
     node::{Node, topic},
+    proxy::Proxy,
     redis_server::Redis,
 };
 
@@ -124,4 +125,62 @@ async fn a_node_that_starts_before_redis_hears_as_soon_as_redis_is_there() {
     to.wait_for(|state| *state == BusState::Listening(1)).await;
     from.publish("room", 1).unwrap();
     to.hears(1).await;
+}
+
+/// What it hears last tells how much there was before: it has to come after the last cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_misses_that_alone_loses_its_connection_is_counted_to_the_event() {
+    let redis = Redis::start();
+    let way = Proxy::start(redis.port()).await;
+    let (from, to) = tokio::join!(Node::start(redis.port()), Node::start(way.port));
+    to.listen("room").await;
+    from.publish("room", 0).unwrap();
+    to.hears(1).await;
+    assert_eq!(to.bus.figures().missed, 0);
+    let cuts = async {
+        for connection in 1..=5 {
+            sleep(Duration::from_millis(200)).await;
+            way.cut();
+            to.wait_for(|state| *state == BusState::Listening(connection + 1)).await;
+        }
+    };
+    let ((), next) = tokio::join!(cuts, publish_for(&from, 1, Duration::from_secs(3)));
+    to.wait_for(|state| *state == BusState::Listening(6)).await;
+    // What was not there for long enough to be heard of is no gap.
+    to.listen("other").await;
+    (0..10).for_each(|number| from.publish("other", 100_000 + number).unwrap());
+    from.publish("room", next).unwrap();
+    while to.numbers().last() != Some(&next) {
+        to.hears(to.numbers().len() + 1).await;
+    }
+    let heard = to.numbers().iter().filter(|number| **number <= next).count() as u64;
+    let missed = next + 1 - heard;
+    assert!(missed > 0, "each cut costs something");
+    assert_eq!(to.bus.figures().missed, missed);
+    assert_eq!(from.bus.figures().missed, 0);
+}
+
+/// A topic that is listened to anew begins anew, and what is said again after a lost connection is said already.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_missed_of_what_a_node_did_not_listen_to_or_has_heard() {
+    let mut redis = Redis::start();
+    let (from, to) = two_nodes(&redis).await;
+    for round in 0..3 {
+        to.bus.unlisten(&topic("room"));
+        // The quiet second that a topic stays.
+        while to.bus.figures().topics > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        (0..100).for_each(|number| from.publish("room", number).unwrap());
+        from.bus.flush(Duration::from_secs(5)).await;
+        to.listen("room").await;
+        from.publish("room", 1_000 + round).unwrap();
+        to.hears(usize::try_from(2 + round).unwrap()).await;
+    }
+    redis.kill();
+    redis.restart();
+    from.publish("room", 2_000).unwrap();
+    to.hears(5).await;
+    assert_eq!(to.numbers(), [0, 1_000, 1_001, 1_002, 2_000]);
+    assert_eq!(to.bus.figures().missed, 0);
 }

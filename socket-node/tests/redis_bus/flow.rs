@@ -156,19 +156,20 @@ async fn what_is_not_understood_is_ignored_and_counted() {
     let (from, to) = tokio::join!(Node::start(redis.port()), Node::start(redis.port()));
     let mut stranger = stranger(redis.port()).await;
     to.listen("room").await;
-    let (keys, head) = (Keys::new(PREFIX), [0; 22]);
+    // What follows the kind in the head of an event; that of a command is shorter.
+    let (keys, head) = (Keys::new(PREFIX), [0; 34]);
     let frame = event::pong();
     let later_version = [&[2, 0][..], &head, frame.bytes()].concat();
     let later_kind = [&[1, 99][..], &head, frame.bytes()].concat();
     let no_frame = [&[1, 0][..], &head, b"hello"].concat();
     let command_elsewhere =
-        [&[1, 5][..], &head, br#"{"command":"terminate_user","app":"1","user":"u"}"#].concat();
+        [&[1, 5][..], &head[..22], br#"{"command":"terminate_user","app":"1","user":"u"}"#].concat();
     let on_topic: [&[u8]; 7] =
         [b"", b"\x01", b"\xFF\x00\xFE", &later_version, &later_kind, &no_frame, &command_elsewhere];
     for message in on_topic {
         publish(&mut stranger, &keys.topic(&topic("room")), message).await;
     }
-    let later_command = [&[1, 5][..], &head, br#"{"command":"dance"}"#].concat();
+    let later_command = [&[1, 5][..], &head[..22], br#"{"command":"dance"}"#].concat();
     let event_elsewhere = [&[1, 0][..], &head, frame.bytes()].concat();
     let on_control: [&[u8]; 3] = [b"\x00\x9F\x92\x96\xFF", &later_command, &event_elsewhere];
     for message in on_control {

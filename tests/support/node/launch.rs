@@ -19,6 +19,9 @@ use tempfile::TempDir;
 use super::{DEADLINE, Doors, Node, pair};
 use crate::support::signing::Credentials;
 
+/// Flags with which a node serves metrics, on any free port.
+pub(crate) const METRICS: [&str; 3] = ["--metrics-enabled", "--metrics-port", "0"];
+
 /// How a node is to be started.
 #[derive(Debug)]
 pub(crate) struct Launch {

@@ -30,6 +30,8 @@ fn bus(bus: &Bus, page: &mut Page<'_, '_>) -> fmt::Result {
     let help = "Messages heard that this version does not understand, and ignored";
     page.counter("bus_messages_unknown", help, figures.unknown)?;
     page.counter("bus_messages_repeated", "Messages heard for a second time, and dropped", figures.repeats)?;
+    let help = "Events of other nodes that this one did not hear although it has subscribers of them";
+    page.counter("bus_messages_missed", help, figures.missed)?;
     let (messages, bytes) = ("Messages that other nodes are to hear and Redis has not taken", "Their bytes");
     page.gauge("bus_outbox_messages", messages, figures.outbox_messages as u64)?;
     page.gauge("bus_outbox_bytes", bytes, figures.outbox_bytes as u64)?;

@@ -9,6 +9,7 @@ pub(super) struct Counts {
     pub(super) unconfirmed: Count,
     pub(super) unknown: Count,
     pub(super) repeats: Count,
+    pub(super) missed: Count,
     pub(super) lag: Durations,
 }
 
@@ -24,6 +25,9 @@ pub struct BusFigures {
     pub unknown: u64,
     /// Messages heard for a second time, and dropped.
     pub repeats: u64,
+    /// Events that other nodes have published on topics that this node listens to, and that it did not hear. They are
+    /// noticed when the next one is heard of the same node on the same topic.
+    pub missed: u64,
     /// Messages in the outbox.
     pub outbox_messages: usize,
     /// Their bytes.

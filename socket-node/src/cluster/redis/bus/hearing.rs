@@ -5,13 +5,15 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
+use tracing::warn;
 
 use super::{
     Heard,
-    envelope::{Content, Message, Sender},
+    envelope::{Content, Message, Origin, Place, Sender},
     figures::Counts,
     origins::Origins,
-    wanted::Wanted,
+    trails::Trails,
+    wanted::{Listened, Wanted},
 };
 use crate::{cluster::redis::line::Line, protocol::NodeId};
 
@@ -36,6 +38,9 @@ struct Order {
     /// The connection that counts.
     connection: u64,
     origins: Origins,
+    trails: Trails,
+    /// It was logged that something was missed before this connection.
+    is_told: bool,
 }
 
 impl Hearing {
@@ -52,7 +57,9 @@ impl Hearing {
 
     /// From now on, only this connection is heard.
     pub(super) fn begin(&self, connection: u64) {
-        self.order.lock().connection = connection;
+        let mut order = self.order.lock();
+        order.connection = connection;
+        order.is_told = false;
     }
 
     /// Something came on a connection.
@@ -67,32 +74,34 @@ impl Hearing {
         if order.connection != connection {
             return;
         }
-        if self.deliver(&mut order.origins, &name, message.into()).is_none() {
+        if self.deliver(&mut order, &name, message.into()).is_none() {
             self.counts.unknown.one();
         }
     }
 
     /// `None` if it is not understood.
-    fn deliver(&self, origins: &mut Origins, name: &[u8], message: Bytes) -> Option<()> {
+    fn deliver(&self, order: &mut Order, name: &[u8], message: Bytes) -> Option<()> {
         let is_control = name == self.control.as_bytes();
         match Message::read(message)? {
             Message::Said(sender, Content::Command(command)) if is_control => {
-                if self.is_news(origins, sender) {
+                if self.is_news(order, sender) {
                     (self.hear)(Heard::Command(command));
                 }
             }
             // Nothing but a command has a meaning there, and a command has one only there.
             Message::Said(_, Content::Command(_)) => return None,
             _ if is_control => return None,
-            Message::Said(sender, Content::Event { except, frame }) => {
-                if self.is_news(origins, sender)
-                    && let Some(topic) = self.wanted.topic(std::str::from_utf8(name).ok()?)
+            Message::Said(sender, Content::Event { place, except, frame }) => {
+                if self.is_news(order, sender)
+                    && let Some(listened) = self.wanted.listened(std::str::from_utf8(name).ok()?)
                 {
+                    self.miss(order, sender.origin, &listened, place);
+                    let topic = listened.topic;
                     (self.hear)(Heard::Event { topic: &topic, except, frame });
                 }
             }
             Message::Noticed(notice) => {
-                if let Some(topic) = self.wanted.topic(std::str::from_utf8(name).ok()?) {
+                if let Some(Listened { topic, .. }) = self.wanted.listened(std::str::from_utf8(name).ok()?) {
                     (self.hear)(Heard::Notice { topic: &topic, notice });
                 }
             }
@@ -101,15 +110,28 @@ impl Hearing {
     }
 
     /// Whether another node says it, and for the first time.
-    fn is_news(&self, origins: &mut Origins, sender: Sender) -> bool {
+    fn is_news(&self, order: &mut Order, sender: Sender) -> bool {
         if sender.origin.node == self.node.number() {
             return false;
         }
-        let is_new = origins.is_new(sender);
+        let is_new = order.origins.is_new(sender);
         if !is_new {
             self.counts.repeats.one();
         }
         is_new
+    }
+
+    /// Counts what is missing before an event that is heard now.
+    fn miss(&self, order: &mut Order, origin: Origin, listened: &Listened, place: Place) {
+        let missing = order.trails.follow(origin, &listened.topic, place, listened.is_confirmed);
+        if missing == 0 {
+            return;
+        }
+        self.counts.missed.add(missing);
+        if !order.is_told {
+            order.is_told = true;
+            warn!("other nodes have published events that this node did not hear: some are missing");
+        }
     }
 }
 

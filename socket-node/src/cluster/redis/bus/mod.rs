@@ -3,14 +3,14 @@
 //! A node listens to a channel's topic while it has subscribers of it. Everything that is accepted from a publisher
 //! reaches every node that listens, in order and once, also across the loss of a connection or of Redis itself. What
 //! cannot be known to have arrived is counted; what finds no room is refused before it is accepted. A node that alone
-//! loses its connection misses what is published until it is back: its state says so.
+//! loses its connection misses what is published until it is back: its state says so, and the events are counted.
 //!
 //! All of this is so on each [line](super::line) by itself: a node numbers what it says on each of them, and hears each
 //! with an ear of its own.
 //!
 //! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`outbox`] and
-//! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`] and [`origins`], what
-//! becomes of a message that arrives; [`figures`], what is counted.
+//! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`], [`origins`] and
+//! [`trails`], what becomes of a message that arrives; [`figures`], what is counted; [`recent`], how things are forgotten.
 
 mod command;
 mod ear;
@@ -21,6 +21,8 @@ mod notice;
 mod origins;
 mod outbox;
 mod publisher;
+mod recent;
+mod trails;
 mod wanted;
 
 use std::{
@@ -181,6 +183,7 @@ impl Bus {
             unconfirmed: counts.unconfirmed.total(),
             unknown: counts.unknown.total(),
             repeats: counts.repeats.total(),
+            missed: counts.missed.total(),
             outbox_messages: depths.iter().map(|depth| depth.messages).sum(),
             outbox_bytes: depths.iter().map(|depth| depth.bytes).sum(),
             nodes: nodes.unwrap_or_default(),

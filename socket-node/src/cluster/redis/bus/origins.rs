@@ -3,19 +3,18 @@
 //! Redis passes everything on in one order, and an origin that is not sure begins again at a message that everybody has
 //! heard at least once: so a number that is not above the last one is always a repeat.
 
-use std::collections::HashMap;
-
-use super::envelope::{Origin, Sender};
+use super::{
+    envelope::{Origin, Sender},
+    recent::Recent,
+};
 
 /// Origins that are remembered. There is one for every node that runs; those of the past are forgotten in time.
 const MOST: usize = 4_096;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Origins {
     /// By the number of the node.
-    heard: HashMap<u64, Last>,
-    /// Messages heard from all of them: the clock by which the silent ones are found.
-    clock: u64,
+    heard: Recent<u64, Last>,
 }
 
 /// The last message of an origin.
@@ -23,15 +22,13 @@ pub(super) struct Origins {
 struct Last {
     incarnation: u32,
     sequence: u64,
-    heard_at: u64,
 }
 
 impl Origins {
     /// Whether this message is heard for the first time; it counts as heard now.
     pub(super) fn is_new(&mut self, Sender { origin, sequence }: Sender) -> bool {
         let Origin { node, incarnation } = origin;
-        self.clock += 1;
-        let last = Last { incarnation, sequence, heard_at: self.clock };
+        let last = Last { incarnation, sequence };
         match self.heard.get_mut(&node) {
             Some(known) => {
                 let is_new = (incarnation, sequence) > (known.incarnation, known.sequence);
@@ -41,20 +38,16 @@ impl Origins {
                 is_new
             }
             None => {
-                if self.heard.len() == MOST {
-                    self.forget_half();
-                }
                 self.heard.insert(node, last);
                 true
             }
         }
     }
+}
 
-    /// Forgets the half that has been silent for longer.
-    fn forget_half(&mut self) {
-        let mut times: Vec<_> = self.heard.values().map(|last| last.heard_at).collect();
-        let (_, &mut median, _) = times.select_nth_unstable(MOST / 2);
-        self.heard.retain(|_, last| last.heard_at >= median);
+impl Default for Origins {
+    fn default() -> Self {
+        Self { heard: Recent::new(MOST) }
     }
 }
 
@@ -89,7 +82,6 @@ mod tests {
         for node in 0..2 * MOST as u64 {
             origins.is_new(sender(node, 1, 1));
             origins.is_new(sender(0, 1, node + 2));
-            assert!(origins.heard.len() <= MOST);
         }
         assert!(!origins.is_new(sender(0, 1, 2)));
         assert!(!origins.is_new(sender(2 * MOST as u64 - 1, 1, 1)));

@@ -13,7 +13,8 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     Command,
-    envelope::{Head, Origin, Sender},
+    envelope::{Head, Origin, Place, Sender},
+    recent::Recent,
 };
 use crate::{
     cluster::redis::{
@@ -34,6 +35,9 @@ const MOST_BYTES: usize = 16 << 20;
 /// within the time that Redis has to answer.
 const BATCH_MESSAGES: usize = 512;
 const BATCH_BYTES: usize = 64 << 10;
+
+/// Topics of which it is remembered how much was said there. The others begin anew.
+const MOST_TOPICS: usize = 65_536;
 
 /// What a message costs besides its own bytes, about.
 const OVERHEAD: usize = 160;
@@ -56,13 +60,15 @@ pub(super) struct Outbox {
     emptied: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     waiting: VecDeque<Message>,
     /// How much there is, those among it that were taken and have no answer yet.
     depth: Depth,
     /// The number of the last message.
     sequence: u64,
+    /// The place of the last event on each topic.
+    places: Recent<Topic, Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +97,8 @@ pub(super) struct Batch {
 impl Outbox {
     pub(super) fn new(origin: Origin, keys: Keys, dialect: Dialect, control: String) -> Self {
         let (filled, emptied) = (Notify::new(), Notify::new());
-        Self { origin, keys, dialect, control, state: Mutex::default(), filled, emptied }
+        let state = Mutex::new(State::default());
+        Self { origin, keys, dialect, control, state, filled, emptied }
     }
 
     pub(super) fn put_event(
@@ -100,12 +107,12 @@ impl Outbox {
         frame: &Frame,
         except: Option<SocketId>,
     ) -> Result<(), OutboxFull> {
-        let topic = self.keys.topic_name(topic);
-        self.put(Target::Topic(topic), frame.bytes(), |sender| Head::event(sender, except))
+        let target = Target::Topic(self.keys.topic_name(topic));
+        self.put(target, frame.bytes(), |sender, state| Head::event(sender, state.next_place(topic), except))
     }
 
     pub(super) fn put_command(&self, command: &Command) -> Result<(), OutboxFull> {
-        self.put(Target::Control(&self.control), &command.to_bytes(), Head::command)
+        self.put(Target::Control(&self.control), &command.to_bytes(), |sender, _| Head::command(sender))
     }
 
     /// The message is written under the lock, which makes the order of the numbers that of the messages.
@@ -113,7 +120,7 @@ impl Outbox {
         &self,
         target: Target<'_>,
         body: &[u8],
-        head: impl FnOnce(Sender) -> Head,
+        head: impl FnOnce(Sender, &mut State) -> Head,
     ) -> Result<(), OutboxFull> {
         let size = OVERHEAD + body.len();
         let mut state = self.state.lock();
@@ -121,7 +128,8 @@ impl Outbox {
             return Err(OutboxFull);
         }
         state.sequence += 1;
-        let head = head(Sender { origin: self.origin, sequence: state.sequence });
+        let sender = Sender { origin: self.origin, sequence: state.sequence };
+        let head = head(sender, &mut state);
         let command = publish(self.dialect, target, &head, body);
         state.waiting.push_back(Message { command, size, queued_at: Instant::now() });
         state.depth.messages += 1;
@@ -187,6 +195,31 @@ impl Outbox {
     }
 }
 
+impl State {
+    /// The place of an event on this topic that has the last number.
+    fn next_place(&mut self, topic: &Topic) -> Place {
+        let begin = Place { since: self.sequence, number: 0 };
+        if let Some(place) = self.places.get_mut(topic) {
+            let next = place.number.checked_add(1).map(|number| Place { number, ..*place });
+            *place = next.unwrap_or(begin);
+            return *place;
+        }
+        self.places.insert(topic.clone(), begin);
+        begin
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            depth: Depth::default(),
+            sequence: 0,
+            places: Recent::new(MOST_TOPICS),
+        }
+    }
+}
+
 /// Where a message goes.
 #[derive(Clone, Copy, Debug)]
 enum Target<'a> {
@@ -226,12 +259,12 @@ mod tests {
         )
     }
 
-    fn topic() -> Topic {
-        Topic { app: "1".into(), channel: ChannelName::parse("room", 200).unwrap() }
+    fn named(name: &str) -> Topic {
+        Topic { app: "1".into(), channel: ChannelName::parse(name, 200).unwrap() }
     }
 
     fn put(outbox: &Outbox) -> Result<(), OutboxFull> {
-        outbox.put_event(&topic(), &event::pong(), None)
+        outbox.put_event(&named("room"), &event::pong(), None)
     }
 
     #[test]
@@ -252,7 +285,7 @@ mod tests {
     fn large_messages_fill_it_by_their_bytes() {
         let outbox = outbox();
         let large = Frame::pong(&vec![b'x'; 1 << 20]);
-        let put = || outbox.put_event(&topic(), &large, None);
+        let put = || outbox.put_event(&named("room"), &large, None);
         assert_eq!((0..100).take_while(|_| put().is_ok()).count(), 15);
         assert_eq!(outbox.take().unwrap().depth.messages, 1);
         assert!(outbox.depth().bytes <= MOST_BYTES);
@@ -274,6 +307,28 @@ mod tests {
         }
         assert_eq!(sequences, (1..=1_000).collect::<Vec<_>>());
         assert_eq!(outbox.depth(), Depth::default());
+    }
+
+    #[test]
+    fn events_are_counted_by_topic_and_anew_once_that_is_forgotten() {
+        let mut state = State::default();
+        let mut next = |name: &str| {
+            state.sequence += 1;
+            let Place { since, number } = state.next_place(&named(name));
+            (since, number)
+        };
+        assert_eq!(["a", "b", "a", "a", "b"].map(&mut next), [(1, 0), (2, 0), (1, 1), (1, 2), (2, 1)]);
+        for number in 0..MOST_TOPICS {
+            next(&number.to_string());
+            next("a");
+        }
+        let last = 5 + 2 * MOST_TOPICS as u64;
+        assert_eq!(next("a"), (1, 3 + u32::try_from(MOST_TOPICS).unwrap()));
+        assert_eq!(next("b"), (last + 2, 0));
+        let count = state.places.get_mut(&named("a")).expect("it was used a moment ago");
+        count.number = u32::MAX;
+        state.sequence += 1;
+        assert_eq!(state.next_place(&named("a")), Place { since: last + 3, number: 0 });
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,6 +60,15 @@ struct Entry {
     is_leaving: bool,
 }
 
+/// A topic on which something is heard.
+#[derive(Debug)]
+pub(super) struct Listened {
+    /// The same one for as long as it is listened to.
+    pub(super) topic: Arc<Topic>,
+    /// Redis has confirmed it: everything is heard from now on.
+    pub(super) is_confirmed: bool,
+}
+
 /// How far a caller is that wants to listen.
 enum Asked {
     Confirmed,
@@ -134,8 +143,10 @@ impl Wanted {
     }
 
     /// The topic that goes by this name, if it is listened to.
-    pub(super) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
-        self.state.lock().topics.get(name).map(|entry| entry.topic.clone())
+    pub(super) fn listened(&self, name: &str) -> Option<Listened> {
+        let state = self.state.lock();
+        let entry = state.topics.get(name)?;
+        Some(Listened { topic: entry.topic.clone(), is_confirmed: entry.is_confirmed })
     }
 
     /// How many topics there are.
