@@ -105,7 +105,7 @@ async fn a_full_outbox_refuses_and_loses_nothing_that_it_accepted() {
     let accepted = (1..20_000).take_while(|number| from.publish("room", *number).is_ok()).count() as u64;
     let figures = from.bus.figures();
     assert_eq!((accepted, figures.outbox_messages), (10_000, 10_000));
-    assert!(figures.outbox_bytes <= 16 << 20);
+    assert!(figures.outbox_bytes <= 12 << 20);
     assert_eq!(from.bus.flush(Duration::from_millis(10)).await, 10_000);
     assert_eq!(from.bus.figures().unconfirmed, 10_000);
     redis.restart();

@@ -110,7 +110,7 @@ async fn what_is_not_understood_or_was_heard_already_is_counted() {
     client.expect_quiet().await;
 }
 
-/// Sixteen megabytes wait at the most: a hundred and eighty of these events.
+/// Twelve megabytes wait at the most: a hundred and forty of these events.
 #[tokio::test]
 async fn a_silent_redis_fills_the_outbox_until_other_nodes_hear_no_more() {
     const EVENTS: usize = 250;
@@ -130,7 +130,7 @@ async fn a_silent_redis_fills_the_outbox_until_other_nodes_hear_no_more() {
     let [messages, unheard] =
         ["bus_outbox_messages", "client_events_unheard_total"].map(|name| full.get(name));
     assert_eq!(messages + unheard, EVENTS as f64);
-    assert!(full.get("bus_outbox_bytes") <= f64::from(16 << 20), "{full:#?}");
+    assert!(full.get("bus_outbox_bytes") <= f64::from(12 << 20), "{full:#?}");
     cluster.redis.thaw();
     Values::once(node, |values| values.get("bus_outbox_messages") == 0.0).await;
 }
