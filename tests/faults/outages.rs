@@ -1,35 +1,61 @@
 //! Redis is gone, or does not answer.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::{join, time::sleep};
 
 use super::{
     RECOVERY, ROOM, come_and_go, expect_ready, expect_users, launch_with_webhooks, members, told_until,
     traffic::{Audience, publish, publish_surely, publish_the_end},
     users,
 };
-use crate::support::{cluster::Cluster, receiver::Receiver};
+use crate::support::{
+    cluster::Cluster,
+    node::{METRICS, Node},
+    receiver::Receiver,
+};
 
 /// How long the fault lasts.
 const OUTAGE: Duration = Duration::from_secs(2);
 
 const BEAT: Duration = Duration::from_millis(50);
 
+/// So long after Redis answers again, every node hears the others.
+const HEARING: Duration = Duration::from_secs(3);
+
+/// So long after Redis answers again, everybody is in it again.
+const FILLED: Duration = Duration::from_secs(5);
+
+/// Messages that may not have reached every node, as all nodes count them.
+async fn unconfirmed(nodes: &[Node]) -> u64 {
+    let mut sum = 0;
+    for node in nodes {
+        sum += node.metric("bus_messages_unconfirmed_total").await;
+    }
+    sum
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_killed_and_comes_back_empty_costs_no_event() {
-    let mut cluster = Cluster::start(2, &[]);
+    let mut cluster = Cluster::start(2, &METRICS);
     let audience = Audience::of(&cluster, 100).await;
     let mut published = publish(&cluster, 0..20, BEAT).await;
     cluster.redis.kill();
-    let during = async { publish(&cluster, 20..60, BEAT).await };
-    published.extend(during.await);
+    published.extend(publish(&cluster, 20..60, BEAT).await);
     cluster.redis.restart();
-    published.extend(publish(&cluster, 60..100, BEAT).await);
+    let (after, hearing) = join!(publish(&cluster, 60..100, BEAT), cluster.all_hear(HEARING));
+    published.extend(after);
     publish_the_end(&cluster).await;
     let acknowledged = published.iter().filter(|event| event.acknowledged).count();
-    println!("{acknowledged} of {} acknowledged", published.len());
+    let unconfirmed = unconfirmed(cluster.nodes()).await;
+    println!(
+        "{acknowledged} of {} acknowledged; all hear after {hearing:?}; {unconfirmed} unconfirmed",
+        published.len()
+    );
     audience.verdicts(&published).await.assert_sound();
 }
 
@@ -45,12 +71,14 @@ async fn a_redis_that_comes_back_empty_is_filled_again_and_nobody_is_told_to_hav
     cluster.redis.kill();
     sleep(OUTAGE).await;
     cluster.redis.restart();
+    let answering = Instant::now();
     for node in cluster.nodes() {
-        expect_ready(node, RECOVERY).await;
+        expect_ready(node, FILLED).await;
+        expect_users(node, FILLED, &everybody).await;
     }
-    for node in cluster.nodes() {
-        expect_users(node, RECOVERY, &everybody).await;
-    }
+    let filled = answering.elapsed();
+    println!("filled again after {filled:?}");
+    assert!(filled <= FILLED, "{filled:?}");
     // They are heard again, too: the last one goes, and everybody is told of nobody else.
     there.pop().expect("there are some").close().await;
     for client in here.iter_mut().chain(&mut there) {

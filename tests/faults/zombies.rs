@@ -3,11 +3,15 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 
 use super::{GONE, RECOVERY, ROOM, assert_once_each, expect_users, members, notices_until, told_of, users};
 use crate::support::cluster::Cluster;
 
 const MEMBERS: usize = 90;
+
+/// How long the node stands still: two leases.
+const STANDSTILL: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_of_a_node_that_stood_still_leave_once_and_come_back_once() {
@@ -18,6 +22,7 @@ async fn members_of_a_node_that_stood_still_leave_once_and_come_back_once() {
     notices_until(&mut watcher, RECOVERY, |notices| told_of(notices, "member_added") == MEMBERS).await;
 
     cluster.freeze(0);
+    let over = Instant::now() + STANDSTILL;
     let left =
         notices_until(&mut watcher, GONE, |notices| told_of(notices, "member_removed") == MEMBERS).await;
     assert_once_each(&left);
@@ -25,6 +30,8 @@ async fn members_of_a_node_that_stood_still_leave_once_and_come_back_once() {
     let watcher_alone = BTreeSet::from(["watcher".to_owned()]);
     expect_users(cluster.node(1), Duration::from_secs(1), &watcher_alone).await;
 
+    sleep_until(over).await;
+    watcher.expect_quiet().await;
     cluster.thaw(0);
     let back =
         notices_until(&mut watcher, RECOVERY, |notices| told_of(notices, "member_added") == MEMBERS).await;

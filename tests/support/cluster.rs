@@ -1,5 +1,9 @@
 //! Nodes that share a Redis of their own, or a Redis Cluster, each of which may be killed or frozen, and so may Redis and the way to it.
 
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+
 use super::{
     node::{Launch, Node, unique_prefix},
     proxy::Proxy,
@@ -50,6 +54,23 @@ impl Cluster {
             proxies.push(proxy);
         }
         Self { nodes, proxies, prefix, redis }
+    }
+
+    /// Waits until all nodes listen to all that they want to hear, and says how long that took: each subscribes last to the
+    /// topic that all of them hear.
+    pub(crate) async fn all_hear(&self, deadline: Duration) -> Duration {
+        let (began, control) = (Instant::now(), format!("{}:control", self.prefix));
+        let asking = async {
+            loop {
+                let (_, listening): (String, usize) = self.redis.ask(&["PUBSUB", "NUMSUB", &control]);
+                if listening == self.nodes.len() {
+                    return;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(deadline, asking).await.unwrap_or_else(|_| panic!("not all hear within {deadline:?}"));
+        began.elapsed()
     }
 }
 
