@@ -4,6 +4,7 @@
 
 mod traffic;
 
+mod bystanders;
 mod calm;
 mod crashes;
 mod gaps;
@@ -14,6 +15,7 @@ mod partitions;
 mod queue;
 mod slots;
 mod stops;
+mod versions;
 mod webhooks;
 mod zombies;
 
