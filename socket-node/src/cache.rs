@@ -1,11 +1,20 @@
-//! The last event of every cache channel.
+//! The last event of every cache channel, as far as this node knows it.
+//!
+//! Where nodes share a cache, this one [recalls] from it what it does not know, and tells apart what came meanwhile.
+
+mod recalls;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use moka::sync::Cache;
 
-use crate::{hub::Topic, protocol::Frame};
+use crate::{
+    hub::Topic,
+    protocol::{Frame, event},
+};
+pub use recalls::Recall;
+use recalls::Recalls;
 
 /// How long an event is kept after it was published; Pusher keeps it for up to as long.
 const TIME_TO_LIVE: Duration = Duration::from_secs(30 * 60);
@@ -32,6 +41,12 @@ impl CachedEvent {
         Self { frame: frame.clone(), data, expires: Instant::now() + TIME_TO_LIVE }
     }
 
+    /// An event that was published some time ago and will be kept for so much longer. `None` if it is none.
+    pub fn published_earlier(frame: Frame, left: Duration) -> Option<Self> {
+        let data = frame.bytes().slice_ref(event::data(&frame)?.as_bytes());
+        Some(Self { frame, data, expires: Instant::now() + left })
+    }
+
     /// The event as a new subscriber gets it.
     pub const fn frame(&self) -> &Frame {
         &self.frame
@@ -44,7 +59,12 @@ impl CachedEvent {
 
     /// Whole seconds that it will still be kept.
     pub fn ttl_seconds(&self) -> u64 {
-        self.expires.saturating_duration_since(Instant::now()).as_secs()
+        self.left().as_secs()
+    }
+
+    /// How long it will still be kept.
+    pub fn left(&self) -> Duration {
+        self.expires.saturating_duration_since(Instant::now())
     }
 }
 
@@ -57,6 +77,7 @@ pub struct LocalCache {
     events: Cache<Topic, CachedEvent>,
     /// Channels whose emptiness has been told of since it began.
     misses: Cache<Topic, ()>,
+    recalls: Recalls,
 }
 
 impl Default for LocalCache {
@@ -67,15 +88,44 @@ impl Default for LocalCache {
         let events =
             Cache::builder().max_capacity(MAX_BYTES).weigher(weight).time_to_live(TIME_TO_LIVE).build();
         let misses = Cache::builder().max_capacity(MAX_MISSES).time_to_live(TIME_TO_LIVE).build();
-        Self { events, misses }
+        Self { events, misses, recalls: Recalls::default() }
     }
 }
 
 impl LocalCache {
-    /// Keeps an event in place of the one before it.
+    /// Keeps an event that has just happened in place of the one before it.
     pub fn put(&self, topic: &Topic, event: CachedEvent) {
+        self.recalls.note_news(topic);
         self.events.insert(topic.clone(), event);
         self.misses.invalidate(topic);
+    }
+
+    /// Begins to recall a channel's last event from a cache that nodes share.
+    pub fn recall<'a>(&'a self, topic: &'a Topic) -> Recall<'a> {
+        self.recalls.begin(topic)
+    }
+
+    /// Keeps an event that was recalled, if nothing has happened since the recall began.
+    pub fn put_recalled(&self, recall: &Recall<'_>, event: CachedEvent) {
+        if !recall.is_overtaken() {
+            self.events.insert(recall.topic().clone(), event);
+        }
+    }
+
+    /// What is known here of a channel is the truth, as long as this node hears what happens there: in this generation,
+    /// or until it falls out of step.
+    pub fn fall_in_step(&self, topic: &Topic, generation: u64) {
+        self.recalls.set_in_step(topic, generation);
+    }
+
+    /// In which generation this node has heard of everything that happened in a channel, if it has.
+    pub fn in_step(&self, topic: &Topic) -> Option<u64> {
+        self.recalls.in_step(topic)
+    }
+
+    /// This node does not hear what happens in the channel any more.
+    pub fn fall_out_of_step(&self, topic: &Topic) {
+        self.recalls.fall_out_of_step(topic);
     }
 
     /// Whether this is the first time that somebody finds the channel empty; of later times nobody needs to hear.
@@ -85,7 +135,8 @@ impl LocalCache {
 
     /// The last event, if there was one of late.
     pub fn get(&self, topic: &Topic) -> Option<CachedEvent> {
-        self.events.get(topic)
+        // What was recalled may have less time left than this cache gives it.
+        self.events.get(topic).filter(|event| !event.left().is_zero())
     }
 }
 
@@ -105,6 +156,44 @@ mod tests {
         let cached = cache.get(&topic).unwrap();
         assert_eq!(cached.data(), event.data);
         assert!((1798..=1800).contains(&cached.ttl_seconds()));
+    }
+
+    fn topic() -> Topic {
+        Topic { app: "1".into(), channel: ChannelName::parse("cache-x", 200).unwrap() }
+    }
+
+    fn frame(data: &str) -> Frame {
+        event::published(&topic().channel, Event { name: "\"n\"", data })
+    }
+
+    fn recalled(data: &str) -> CachedEvent {
+        CachedEvent::published_earlier(frame(data), Duration::from_secs(9)).unwrap()
+    }
+
+    #[test]
+    fn an_event_that_was_recalled_has_its_data_and_the_time_that_is_left() {
+        let event = recalled(r#""{\"a\":1}""#);
+        assert_eq!(event.data(), r#""{\"a\":1}""#);
+        assert!((8..=9).contains(&event.ttl_seconds()));
+        let cache = LocalCache::default();
+        let over = CachedEvent::published_earlier(frame("\"\""), Duration::ZERO).unwrap();
+        cache.put_recalled(&cache.recall(&topic()), over);
+        assert!(cache.get(&topic()).is_none());
+        assert!(CachedEvent::published_earlier(Frame::pong(b"x"), Duration::ZERO).is_none());
+    }
+
+    #[test]
+    fn what_is_recalled_never_takes_the_place_of_what_came_meanwhile() {
+        let (cache, topic) = (LocalCache::default(), topic());
+        let recall = cache.recall(&topic);
+        cache.put(&topic, CachedEvent::new(&frame("\"new\""), 5));
+        assert!(recall.is_overtaken());
+        cache.put_recalled(&recall, recalled("\"old\""));
+        assert_eq!(cache.get(&topic).unwrap().data(), "\"new\"");
+        let later = cache.recall(&topic);
+        assert!(!later.is_overtaken());
+        cache.put_recalled(&later, recalled("\"newer\""));
+        assert_eq!(cache.get(&topic).unwrap().data(), "\"newer\"");
     }
 
     #[test]

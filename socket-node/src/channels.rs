@@ -8,6 +8,7 @@ mod clustered;
 mod counts;
 mod hearing;
 mod journal;
+mod recalling;
 mod resync;
 mod subscriptions;
 mod users;
@@ -20,6 +21,7 @@ use std::{
 
 use app_manager::{app::App, apps::Apps};
 use thiserror::Error;
+use tokio::time::timeout;
 
 pub use subscriptions::{ClientFrame, Subscription};
 pub use users::{SignIn, UserSession};
@@ -31,7 +33,7 @@ pub use crate::{
 };
 use crate::{
     cache::LocalCache,
-    cluster::{Cluster, Occupied, Shard, census::Census},
+    cluster::{Cluster, Occupied, RedisCache, Shard, census::Census},
     hub::{Flush, Hub, Topic},
     protocol::{ChannelName, Close, Event, Frame, SocketId, event},
     tally::Tally,
@@ -54,6 +56,8 @@ struct Shared {
     hub: Hub,
     census: Census,
     cache: LocalCache,
+    /// Where the last events of cache channels are kept; none where that is in this node.
+    kept: OnceLock<RedisCache>,
     webhooks: Webhooks,
     apps: Apps,
     /// What users are told whose connections the customer's backend ends.
@@ -73,8 +77,8 @@ impl Channels {
     /// No channels yet. `terminated` is what users are told whose connections the customer's backend ends.
     pub fn new(apps: Apps, webhooks: Webhooks, terminated: Close, tally: Arc<Tally>) -> Self {
         let (hub, census, cache) = (Hub::new(Arc::clone(&tally)), Census::default(), LocalCache::default());
-        let (cluster, counts) = (OnceLock::new(), CountTeller::default());
-        let shared = Shared { hub, census, cache, webhooks, apps, terminated, tally, cluster, counts };
+        let (cluster, kept, counts) = (OnceLock::new(), OnceLock::new(), CountTeller::default());
+        let shared = Shared { hub, census, cache, kept, webhooks, apps, terminated, tally, cluster, counts };
         Self { shared: Arc::new(shared) }
     }
 
@@ -111,7 +115,7 @@ impl Channels {
     }
 
     /// Delivers an event to every subscriber of every channel but `except`. When this is done, the event has been
-    /// written or queued for all of them.
+    /// written or queued for all of them; on cache channels, whoever subscribes on any node gets it, unless Redis is away.
     ///
     /// # Errors
     /// If a channel stays too full to take it. Channels before it in the list may have got it.
@@ -126,36 +130,50 @@ impl Channels {
         for channel in channels {
             let topic = topic(app, channel);
             let frame = event::published(channel, event);
-            self.tell_others(&topic, &frame, except)?;
-            while let Err(full) = self.try_publish(&topic, &frame, event, except) {
-                tokio::time::timeout(PATIENCE, full.room()).await.map_err(|_| Overloaded)?;
+            if channel.is_cache() {
+                self.publish_cached(&topic, &frame, event, except).await?;
+            } else {
+                self.tell_others(&topic, &frame, except)?;
+                let enqueue = || self.shared.hub.enqueue(&topic, &frame, except);
+                run(with_patience(enqueue).await?);
             }
             tally.apps.of(&app.id).api_events.one();
         }
         tally.publish_times.record(started.elapsed());
+        self.await_kept(app, channels).await;
         Ok(())
     }
 
-    fn try_publish(
+    /// All in one while the place is held, so that who subscribes now gets the event once: again from the cache, this one
+    /// or that of all nodes, or live.
+    async fn publish_cached(
         &self,
         topic: &Topic,
         frame: &Frame,
         event: Event<'_>,
         except: Option<SocketId>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), Overloaded> {
         let Shared { hub, census, cache, .. } = &*self.shared;
-        let flush = if topic.channel.is_cache() {
-            // Held, so that who subscribes now gets the event once: again from the cache or live.
+        let publish = || {
             let place = census.place(topic);
-            let flush = hub.enqueue(topic, frame, except)?;
-            cache.put(topic, CachedEvent::new(frame, event.data.len()));
+            hub.check_room(topic)?;
+            let flush = self.have_kept(topic, frame, except).map(|()| {
+                cache.put(topic, CachedEvent::new(frame, event.data.len()));
+                hub.enqueue_always(topic, frame, except)
+            });
             drop(place);
-            flush
-        } else {
-            hub.enqueue(topic, frame, except)?
+            Ok(flush)
         };
-        run(flush);
+        run(with_patience(publish).await??);
         Ok(())
+    }
+
+    /// Waits until events on cache channels are where whoever subscribes on another node finds them.
+    async fn await_kept(&self, app: &App, channels: &[ChannelName]) {
+        let Some(kept) = self.kept() else { return };
+        for channel in channels.iter().filter(|channel| channel.is_cache()) {
+            kept.kept(&topic(app, channel)).await;
+        }
     }
 
     /// Tells the nodes that have subscribers of the channel of an event. Before anybody here gets it: what is refused
@@ -197,7 +215,7 @@ impl Channels {
 
     /// What a new subscriber of a cache channel would get again.
     pub async fn cached(&self, app: &App, channel: &ChannelName) -> Option<CachedEvent> {
-        self.shared.cache.get(&topic(app, channel))
+        self.look_up(&topic(app, channel)).await
     }
 
     /// The ids of the users in a presence channel.
@@ -221,6 +239,16 @@ impl Channels {
     /// Puts what must not be refused into a channel's inbox, and leaves the flushing to the caller.
     fn announce(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
         self.shared.hub.enqueue_always(topic, frame, except)
+    }
+}
+
+/// Does something as soon as the channel has room for it.
+async fn with_patience<T>(mut action: impl FnMut() -> Result<T, Full>) -> Result<T, Overloaded> {
+    loop {
+        match action() {
+            Ok(done) => return Ok(done),
+            Err(full) => timeout(PATIENCE, full.room()).await.map_err(|_| Overloaded)?,
+        }
     }
 }
 

@@ -19,8 +19,8 @@ use webhook_worker::{
 
 use crate::{
     channels::{self, Channels},
-    cluster::{Bus, Cluster, Journal, Lines, RedisCensus, RedisQueue, redis::queue::Bounds},
-    config::{Config, CorsOrigins, Driver, Listen, RedisConfig, TlsFiles},
+    cluster::{Bus, Cluster, Journal, Lines, RedisCache, RedisCensus, RedisQueue, redis::queue::Bounds},
+    config::{Config, CorsOrigins, Driver, Listen, ProtocolOptions, RedisConfig, TlsFiles},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
     hub::pulse,
@@ -51,6 +51,7 @@ pub struct Node {
     grace: Duration,
     tally: Arc<Tally>,
     others: Option<Others>,
+    cache: Option<RedisCache>,
     tasks: JoinSet<()>,
 }
 
@@ -88,11 +89,12 @@ impl Node {
                 &mut tasks,
             )?),
         };
-        let options = connection::Options {
-            allow_missing_protocol: config.protocol.allow_missing_protocol,
-            subscription_error_style: config.protocol.subscription_error_style,
-            max_backlog: config.max_socket_backlog,
+        let cluster = others.as_ref().map(|others| &others.cluster);
+        let cache = match config.cache {
+            Driver::Local => None,
+            Driver::Redis => Some(keep_in_redis(&config.redis, node, cluster, &channels, &mut tasks)?),
         };
+        let options = connection_options(config.protocol, config.max_socket_backlog);
         let sockets = Sockets::new(
             node,
             apps.clone(),
@@ -103,10 +105,8 @@ impl Node {
         );
         let limits = RequestLimits::default();
         let api = Api { apps, channels: channels.clone(), limits, readiness: readiness.clone() };
-        let around = http::Options {
-            cors_allowed_origins: allowed_origins(&config.cors_allowed_origins),
-            log_requests: config.log.requests,
-        };
+        let cors_allowed_origins = allowed_origins(&config.cors_allowed_origins);
+        let around = http::Options { cors_allowed_origins, log_requests: config.log.requests };
         let http = Http::new(api, around, Arc::clone(&tally));
         let front = Front { sockets: sockets.clone(), http, certificate };
         let grace = config.shutdown_grace;
@@ -121,6 +121,7 @@ impl Node {
             grace,
             tally,
             others,
+            cache,
             tasks,
         })
     }
@@ -138,13 +139,27 @@ impl Node {
         self.metrics.as_ref().map(TcpListener::local_addr)
     }
 
-    /// Waits until the other nodes know of this one, if there may be any. A node whose Redis is away serves all the
-    /// same, but is not ready.
+    /// Waits until the other nodes know of this one, if there may be any, and until it reaches the cache. A node whose
+    /// Redis is away serves all the same, but is not ready.
     pub async fn join(&self) {
-        if let Some(others) = &self.others
-            && !others.cluster.joined(JOIN).await
-        {
-            warn!("Redis does not answer: this node serves without the others until it does");
+        let joined = async {
+            match &self.others {
+                Some(others) => others.cluster.joined(JOIN).await,
+                None => true,
+            }
+        };
+        let reached = async {
+            match &self.cache {
+                Some(cache) => cache.reached(JOIN).await,
+                None => true,
+            }
+        };
+        match tokio::join!(joined, reached) {
+            (true, true) => {}
+            (false, _) => warn!("Redis does not answer: this node serves without the others until it does"),
+            (true, false) => {
+                warn!("Redis does not answer: cache channels have what this node knows until it does")
+            }
         }
     }
 
@@ -161,6 +176,7 @@ impl Node {
             grace,
             tally,
             others,
+            cache: _,
             mut tasks,
         } = self;
         if let Some(listener) = metrics {
@@ -293,6 +309,27 @@ fn join_cluster(
     Ok(Others { cluster, reading, telling })
 }
 
+/// Has the last events of cache channels kept in Redis, where nodes share them whether or not they hear each other.
+fn keep_in_redis(
+    redis: &RedisConfig,
+    node: NodeId,
+    cluster: Option<&Cluster>,
+    channels: &Channels,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<RedisCache> {
+    let cache = match cluster {
+        Some(cluster) => RedisCache::beside(cluster.bus.clone(), cluster.lines.clone()),
+        None => {
+            let (cache, work) = RedisCache::start(&Lines::new(redis)?, node);
+            tasks.spawn(work);
+            cache
+        }
+    };
+    channels.keep_in(cache.clone());
+    tasks.spawn(channels.clone().keep_cache_filled());
+    Ok(cache)
+}
+
 /// Once a second, does what no event triggers.
 async fn keep_time(channels: Channels, sockets: Sockets) {
     let mut seconds = interval(Duration::from_secs(1));
@@ -326,6 +363,14 @@ fn queue(
 fn lanes(apps: &Apps, policy: AddressPolicy) -> Lanes {
     let settings = DeliverySettings::new(policy);
     Lanes::new(Deliverer::new(settings), apps.clone(), Limits::default())
+}
+
+fn connection_options(protocol: ProtocolOptions, max_backlog: u32) -> connection::Options {
+    connection::Options {
+        allow_missing_protocol: protocol.allow_missing_protocol,
+        subscription_error_style: protocol.subscription_error_style,
+        max_backlog,
+    }
 }
 
 fn allowed_origins(origins: &CorsOrigins) -> AllowedOrigins {

@@ -42,7 +42,7 @@ async fn what_a_node_misses_while_it_alone_is_cut_off_is_counted_to_the_event() 
     assert!(noticed <= NOTICED, "{noticed:?}");
     cluster.proxy(1).set(Line::Sound);
     let healed = Instant::now();
-    cluster.node(1).wait_for_log("hearing other nodes generation=2").await;
+    cluster.node(1).wait_for_log("hearing from Redis generation=2").await;
     let hearing = healed.elapsed();
     assert!(hearing <= HEARING, "{hearing:?}");
     published.extend(during);

@@ -5,6 +5,7 @@
 mod traffic;
 
 mod bystanders;
+mod cache;
 mod calm;
 mod crashes;
 mod gaps;

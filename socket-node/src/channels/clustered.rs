@@ -40,15 +40,16 @@ impl Channels {
         let topic = topic(app, &channel);
         let user_id = member.as_ref().map(|member| member.user_id.clone());
         let tells_count = app.features.subscription_count && !channel.is_presence();
-        self.arrive(cluster, app, &topic).await;
+        let is_heard = self.arrive(cluster, app, &topic).await;
         if let Some(member) = member
             && let Err(full) = self.join(cluster, app, &topic, member).await
         {
             self.depart(cluster, &topic);
             return Err(full);
         }
+        let recalled = if is_heard { self.recall_for(app, &topic).await } else { None };
         let place = self.shared.census.place(&topic);
-        self.shared.hub.subscribe(&topic, socket, &self.greeting(app, &topic, &place));
+        self.shared.hub.subscribe(&topic, socket, &self.greeting(app, &topic, &place, recalled));
         drop(place);
         if tells_count {
             self.tell_count_later(app, &topic);
@@ -57,8 +58,8 @@ impl Channels {
     }
 
     /// Makes room for one more subscriber: when this is done, this node hears what is published on the channel, and all
-    /// nodes know that it is occupied.
-    async fn arrive(&self, cluster: &Cluster, app: &App, topic: &Topic) {
+    /// nodes know that it is occupied; false if Redis is away.
+    async fn arrive(&self, cluster: &Cluster, app: &App, topic: &Topic) -> bool {
         let (heard, entered) = {
             let mut place = self.shared.census.place(topic);
             let entered = match place.join() {
@@ -71,15 +72,29 @@ impl Channels {
             (cluster.bus.listen(topic), entered)
         };
         // Without Redis there is nobody to hear, and nobody to tell: what is missed is put right when it is back.
-        let _ = heard.await;
+        let heard = heard.await;
         if let Some(entered) = entered {
             let _ = entered.await;
         }
+        heard.is_ok()
     }
 
     fn depart(&self, cluster: &Cluster, topic: &Topic) {
         let mut place = self.shared.census.place(topic);
-        leave(cluster, topic, &mut place);
+        self.leave(cluster, topic, &mut place);
+    }
+
+    /// Takes back what [`arrive`](Self::arrive) did.
+    fn leave(&self, cluster: &Cluster, topic: &Topic, place: &mut Place<'_>) {
+        if place.leave() == Edge::Last {
+            cluster.census.leave(topic);
+            cluster.bus.unlisten(topic);
+            if topic.channel.is_cache() {
+                self.shared.cache.fall_out_of_step(topic);
+            }
+        } else {
+            cluster.census.count(topic, place.occupancy().subscriptions);
+        }
     }
 
     /// Makes a user a member, or one more connection of a member that it is already.
@@ -154,7 +169,7 @@ impl Channels {
                 flush = self.presume(&topic, &mut place, Change::Left(user_id.into()));
             }
         }
-        leave(cluster, &topic, &mut place);
+        self.leave(cluster, &topic, &mut place);
         drop(place);
         run(flush);
         if tells_count {
@@ -180,16 +195,6 @@ impl Channels {
             duty = self.announce(topic, &notice, None).or(duty);
         }
         duty
-    }
-}
-
-/// Takes back what [`Channels::arrive`] did.
-fn leave(cluster: &Cluster, topic: &Topic, place: &mut Place<'_>) {
-    if place.leave() == Edge::Last {
-        cluster.census.leave(topic);
-        cluster.bus.unlisten(topic);
-    } else {
-        cluster.census.count(topic, place.occupancy().subscriptions);
     }
 }
 

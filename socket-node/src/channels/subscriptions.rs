@@ -5,7 +5,11 @@ use std::sync::Arc;
 use app_manager::{app::App, webhook::EventKind};
 use webhook_worker::event::{WebhookEvent, as_text};
 
-use super::{Channels, MembersFull, Shared, run, topic};
+use super::{
+    Channels, MembersFull, Shared,
+    recalling::{Recalled, Replay},
+    run, topic,
+};
 use crate::{
     cluster::census::{Edge, Place},
     hub::{Flush, Full, Socket, Topic, pulse},
@@ -60,6 +64,7 @@ impl Channels {
         let user_id = member.as_ref().map(|member| member.user_id.clone());
         let tells_count = app.features.subscription_count && !channel.is_presence();
 
+        let recalled = self.recall_for(app, &topic).await;
         let mut place = census.place(&topic);
         let news = match member {
             Some(member) => {
@@ -75,7 +80,7 @@ impl Channels {
         if news.is_some() {
             webhooks.arrived(app, &topic, user_id.as_deref());
         }
-        hub.subscribe(&topic, socket, &self.greeting(app, &topic, &place));
+        hub.subscribe(&topic, socket, &self.greeting(app, &topic, &place, recalled));
         let news = news.and_then(|notice| self.announce(&topic, &notice, Some(socket.id())));
         let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
         drop(place);
@@ -146,8 +151,19 @@ impl Channels {
         }
     }
 
+    /// What has to be known before somebody is [greeted](Self::greeting) who wants to hear what it missed.
+    pub(super) async fn recall_for<'a>(&'a self, app: &App, topic: &'a Topic) -> Option<Recalled<'a>> {
+        self.recall(topic, Webhooks::are_wanted(app, EventKind::CacheMiss, &topic.channel)).await
+    }
+
     /// What a new subscriber gets before any event: that it is one, and on cache channels what it missed.
-    pub(super) fn greeting(&self, app: &Arc<App>, topic: &Topic, place: &Place<'_>) -> Vec<Frame> {
+    pub(super) fn greeting(
+        &self,
+        app: &Arc<App>,
+        topic: &Topic,
+        place: &Place<'_>,
+        recalled: Option<Recalled<'_>>,
+    ) -> Vec<Frame> {
         let channel = &topic.channel;
         let success = if channel.is_presence() {
             event::presence_subscription_succeeded(channel, place.members().into_iter())
@@ -157,12 +173,12 @@ impl Channels {
         if !channel.is_cache() {
             return vec![success];
         }
-        let Shared { cache, webhooks, .. } = &*self.shared;
-        if let Some(cached) = cache.get(topic) {
-            return vec![success, cached.frame().clone()];
-        }
-        if Webhooks::are_wanted(app, EventKind::CacheMiss, channel) && cache.is_first_miss(topic) {
-            webhooks.tell(app, WebhookEvent::CacheMiss { channel: channel.to_string() });
+        let is_first = match self.replay(topic, recalled) {
+            Replay::Event(last) => return vec![success, last.frame().clone()],
+            Replay::Miss { is_first } => is_first,
+        };
+        if is_first && Webhooks::are_wanted(app, EventKind::CacheMiss, channel) {
+            self.shared.webhooks.tell(app, WebhookEvent::CacheMiss { channel: channel.to_string() });
         }
         vec![success, event::cache_miss(channel)]
     }

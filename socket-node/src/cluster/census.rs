@@ -118,10 +118,19 @@ impl Census {
 
     /// The presence channels that have subscribers here.
     pub fn presence_channels(&self) -> Vec<Topic> {
+        self.channels(ChannelName::is_presence)
+    }
+
+    /// The cache channels that have subscribers here.
+    pub fn cache_channels(&self) -> Vec<Topic> {
+        self.channels(ChannelName::is_cache)
+    }
+
+    fn channels(&self, is_meant: fn(&ChannelName) -> bool) -> Vec<Topic> {
         let mut found = Vec::new();
         for shard in &self.shards {
             for (app, channels) in shard.lock().iter() {
-                let channels = channels.keys().filter(|channel| channel.is_presence());
+                let channels = channels.keys().filter(|channel| is_meant(channel));
                 found.extend(channels.map(|channel| Topic { app: app.clone(), channel: channel.clone() }));
             }
         }

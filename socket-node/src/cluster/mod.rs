@@ -13,6 +13,7 @@ use tracing::warn;
 
 pub use redis::{
     bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull},
+    cache::{CacheAway, Kept, RedisCache},
     census::{
         Away, CensusState, JoinError, Joined, Occupied, RedisCensus, Wants,
         journal::{Journal, JournalDesk, Record, RecordId, Transition},

@@ -34,7 +34,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         metrics: metrics(server, problems),
         app_env: text(server, "app_env"),
         adapter: redis_driver(server, "adapter_driver"),
-        cache: driver(server, "cache_driver", problems),
+        cache: redis_driver(server, "cache_driver"),
         queue: redis_driver(server, "queue_driver"),
         log: log(server),
         cors_allowed_origins: cors_allowed_origins(server, problems),
@@ -108,16 +108,6 @@ fn redis_driver(server: &Values, key: &str) -> Driver {
         "redis" => Driver::Redis,
         _ => Driver::Local,
     }
-}
-
-/// The driver of something that only this process can do.
-fn driver(server: &Values, key: &str, problems: &mut Problems) -> Driver {
-    let name = text(server, key);
-    if name != "local" {
-        let what = format!("'{name}' is not available in this version; use 'local'");
-        problems.add(server.source(key), what);
-    }
-    Driver::Local
 }
 
 fn log(server: &Values) -> Log {

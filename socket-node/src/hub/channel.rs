@@ -121,10 +121,12 @@ impl Channel {
         frame: &Frame,
         except: Option<SocketId>,
     ) -> Result<Option<Flush>, Full> {
-        if self.inbox.lock().bytes > MAX_INBOX {
-            return Err(Full(Arc::clone(self)));
-        }
+        self.check_room()?;
         Ok(self.enqueue_always(frame, except))
+    }
+
+    pub(super) fn check_room(self: &Arc<Self>) -> Result<(), Full> {
+        if self.inbox.lock().bytes > MAX_INBOX { Err(Full(Arc::clone(self))) } else { Ok(()) }
     }
 
     pub(super) fn enqueue_heard(self: &Arc<Self>, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {

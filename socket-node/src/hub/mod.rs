@@ -100,7 +100,15 @@ impl Hub {
         }
     }
 
-    /// The same for what must not be refused, such as the coming and going of members; the rate of connections
+    /// Whether a channel would take a frame now.
+    ///
+    /// # Errors
+    /// If more is waiting to be flushed than the channel may hold.
+    pub fn check_room(&self, topic: &Topic) -> Result<(), Full> {
+        self.channel(topic).map_or(Ok(()), |channel| channel.check_room())
+    }
+
+    /// The same as [`enqueue`](Self::enqueue) for what must not be refused, such as the coming and going of members; the rate of connections
     /// bounds it.
     pub fn enqueue_always(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Option<Flush> {
         self.channel(topic)?.enqueue_always(frame, except)

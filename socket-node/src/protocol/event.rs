@@ -58,16 +58,26 @@ pub fn published(channel: &ChannelName, event: Event<'_>) -> Frame {
 /// The raw JSON string of `data`, out of the frame of an event that a backend published. None if it is that of
 /// something else.
 pub fn published_data(frame: &Frame) -> Option<&str> {
-    #[derive(Deserialize)]
-    struct Published<'a> {
-        #[serde(borrow)]
-        event: Cow<'a, str>,
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
-    let Published { event, data } = serde_json::from_slice(frame.payload()).ok()?;
+    let Parts { event, data } = parts(frame)?;
     let is_published = !event.starts_with("client-") && !event.starts_with("pusher");
     is_published.then(|| data.get())
+}
+
+/// The raw JSON string of `data`, out of the frame of any event. None if it is none.
+pub fn data(frame: &Frame) -> Option<&str> {
+    parts(frame).map(|parts| parts.data.get())
+}
+
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+fn parts(frame: &Frame) -> Option<Parts<'_>> {
+    serde_json::from_slice(frame.payload()).ok()
 }
 
 /// A client's event as it reaches the others. On presence channels it carries the sender's user id.

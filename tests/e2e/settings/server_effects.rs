@@ -90,6 +90,21 @@ async fn the_local_drivers_work_when_they_are_named() {
 }
 
 #[tokio::test]
+async fn last_events_are_kept_in_the_redis_that_was_named_under_its_prefix() {
+    let redis = Redis::start();
+    let url = redis.address.to_string();
+    let settings = json!({"cache_driver": "redis", "redis_url": url, "redis_prefix": "cached"});
+    for (place, node) in server_set_everywhere(&settings).iter().enumerate() {
+        node.api().publish("cache-room", "kept", place).await;
+        let keys: Vec<String> = redis.ask(&["KEYS", "cached:{*}:cache:1:cache-room"]);
+        assert_eq!(keys.len(), 1, "{keys:?}");
+        let kept: Vec<u8> = redis.ask(&["GET", &keys[0]]);
+        let data = format!(r#""data":"{place}"}}"#);
+        assert!(kept.ends_with(data.as_bytes()), "{}", String::from_utf8_lossy(&kept));
+    }
+}
+
+#[tokio::test]
 async fn webhooks_wait_in_the_redis_that_was_named_under_its_prefix() {
     let redis = Redis::start();
     for place in 0..3 {

@@ -14,7 +14,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("port", "0", "0"),
     ("bind_address", "127.0.0.9", "127.0.0.9"),
     ("shutdown_grace_seconds", "7", "7"),
-    ("cache_driver", "local", "local"),
+    ("cache_driver", "redis", "redis"),
     ("queue_driver", "local", "local"),
     ("adapter_driver", "redis", "redis"),
     ("app_manager", "array", "array"),

@@ -25,15 +25,11 @@ const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
     ("e2e::bad_handshake::three_hundred_connections_that_hang", "its memory"),
     ("e2e::bad_handshake::too_much_before_the_end", "its memory"),
     ("e2e::bad_messages::a_message_of_four_megabytes", "its memory"),
-    ("e2e::cache::", "what it remembers of cache channels by itself"),
-    ("e2e::channels::every_private_prefix", "what it remembers of cache channels by itself"),
-    ("e2e::authorization::a_cache_of_one_app", "what it remembers of cache channels by itself"),
     ("e2e::drain::", "it is told to stop while others are not"),
     ("e2e::handshake::the_first_line_says", "its standard output"),
     ("e2e::http_events::batches::each_event_of_a_batch_counts", "each process counts rates for itself"),
     ("e2e::http_events::bounds::a_body_far_beyond_all_limits", "its memory"),
     ("e2e::http_events::bounds::more_events_per_second", "each process counts rates for itself"),
-    ("e2e::http_reads::a_cache_channel_tells", "what it remembers of cache channels by itself"),
     ("e2e::http_reads::more_reads_per_second", "each process counts rates for itself"),
     ("e2e::limits::a_place_is_free_again", "the other hears a moment later that a place is free"),
     ("e2e::limits::refused_connections_take_no_place", "the other hears a moment later that a place is free"),
@@ -41,11 +37,9 @@ const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
     ("e2e::metrics::", "each process counts what it does"),
     ("e2e::settings::", "how it reads its settings, also those of the Redis that a pair would share"),
     ("e2e::tls::", "its certificate, and its files"),
-    ("e2e::webhooks::contents::a_cache_miss_is_told_once", "what it remembers of cache channels by itself"),
     ("e2e::webhooks::contents::each_of_the_seven", "the order of events of several kinds"),
     ("e2e::webhooks::contents::every_count_is_told", "several nodes gather counts before they tell them"),
     ("load::", "what many connections cost it"),
-    ("sdk::pusher_js_is_given_what_a_cache_channel", "what it remembers of cache channels by itself"),
     ("sdk::pusher_js_and_the_node_server_sdk_speak_tls", "its certificate, and its files"),
     ("sdk::pusher_js_moves_to_another_node", "it is told to stop while others are not"),
     ("sdk::readme::", "the README speaks of one port"),
@@ -107,7 +101,7 @@ fn is_about_one_process() -> bool {
 /// Starts two nodes of a kind that share a Redis, with nothing in it that another pair would find.
 pub(super) fn start(launch: Launch) -> Node {
     let redis = shared_redis();
-    let launch = launch.on_redis(redis.address, &unique_prefix());
+    let launch = launch.on_redis(redis.address, &unique_prefix()).flags(["--cache-driver", "redis"]);
     let twin = launch.duplicate().start_alone();
     let mut node = launch.start_alone();
     let addresses = [node.address, twin.address];

@@ -97,6 +97,16 @@ impl Keys {
     pub fn control_of(&self, shard: Shard) -> String {
         format!("{}control", self.of_shard(shard))
     }
+
+    /// The same as [`control`](Self::control) for nodes that share a cache, and do not hear each other.
+    pub fn cache_control(&self) -> String {
+        format!("{}:cache-control", self.prefix)
+    }
+
+    /// The same among the topics of a shard.
+    pub fn cache_control_of(&self, shard: Shard) -> String {
+        format!("{}cache-control", self.of_shard(shard))
+    }
 }
 
 /// CRC-16/XMODEM, by which a Redis cluster finds the slot of a hash tag.

@@ -27,6 +27,8 @@ pub struct Line {
     pub keys: Keys,
     /// How one speaks to it.
     pub dialect: Dialect,
+    /// Who hears what is said on it.
+    pub reach: Reach,
     shards: Range<u8>,
 }
 
@@ -45,6 +47,15 @@ pub enum Dialect {
     Server,
     /// Messages go to the servers that have the topic's slot, and to those who are subscribed there.
     Cluster,
+}
+
+/// Who is to get what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All nodes that listen.
+    Nodes,
+    /// Nobody but the cache: the nodes have nothing else in common, and do not hear each other.
+    Cache,
 }
 
 impl Line {
@@ -66,9 +77,11 @@ impl Line {
 
     /// The topic that all nodes hear on this line.
     pub fn control(&self) -> String {
-        match self.dialect {
-            Dialect::Server => self.keys.control(),
-            Dialect::Cluster => self.keys.control_of(self.first()),
+        match (self.reach, self.dialect) {
+            (Reach::Nodes, Dialect::Server) => self.keys.control(),
+            (Reach::Nodes, Dialect::Cluster) => self.keys.control_of(self.first()),
+            (Reach::Cache, Dialect::Server) => self.keys.cache_control(),
+            (Reach::Cache, Dialect::Cluster) => self.keys.cache_control_of(self.first()),
         }
     }
 
@@ -108,6 +121,7 @@ impl Lines {
                 link: Link::to_owner(owners.clone(), shard.slot()),
                 keys: keys.clone(),
                 dialect: Dialect::Cluster,
+                reach: Reach::Nodes,
                 shards: start..start + 1,
             }
         };
@@ -116,7 +130,19 @@ impl Lines {
 
     /// The line to a single server.
     pub fn to_server(link: Link, keys: Keys) -> Self {
-        Self(PerLine([Line { link, keys, dialect: Dialect::Server, shards: 0..SHARDS }].into()))
+        let (dialect, reach, shards) = (Dialect::Server, Reach::Nodes, 0..SHARDS);
+        Self(PerLine([Line { link, keys, dialect, reach, shards }].into()))
+    }
+
+    /// The same for nodes that share a cache and nothing else.
+    #[must_use]
+    pub fn for_cache(&self) -> Self {
+        Self(self.each(|line| Line { reach: Reach::Cache, ..line.clone() }))
+    }
+
+    /// The one that leads to what is in a topic's shard.
+    pub fn of_topic(&self, topic: &Topic) -> &Line {
+        self.0.of_topic(topic)
     }
 
     /// One after the other.

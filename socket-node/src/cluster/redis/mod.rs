@@ -1,10 +1,12 @@
 //! What the nodes of one server share through Redis.
 //!
 //! Suggested reading order: [`keys`], where things are; [`line`], the ways there; [`link`], how a connection is opened,
-//! and `owners`, to which server of a cluster; [`bus`], what nodes tell each other; [`census`], who is where; [`share`],
-//! who does which part of what one node alone may do; [`queue`], where webhooks wait.
+//! and `owners`, to which server of a cluster; [`bus`], what nodes tell each other; [`cache`], the last event of every
+//! cache channel; [`census`], who is where; [`share`], who does which part of what one node alone may do; [`queue`], where
+//! webhooks wait.
 
 pub mod bus;
+pub mod cache;
 pub mod census;
 pub mod keys;
 pub mod line;

@@ -42,7 +42,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("--redis-cluster --redis-url u:p@a/1", "--redis-url: a Redis cluster has no database but 0"),
     ("--redis-url a,b/00,c/2", "--redis-url: a Redis cluster has no database but 0"),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
-    ("--cache-driver redis", "--cache-driver: 'redis' is not available in this version; use 'local'"),
     ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),
     ("--app-manager dynamodb", "--app-manager: must be array, not 'dynamodb'"),
     (

@@ -1,5 +1,6 @@
 //! How files are found and read.
 
+use super::super::Driver;
 use super::{CANARY, app, file_with, nothing, one_app};
 
 /// The example that users of other servers know, with the drivers of this version.
@@ -22,17 +23,12 @@ const SAMPLE: &str = r#"{
 
 #[test]
 fn the_well_known_sample_is_taken() {
-    let config = nothing().config_file(&SAMPLE.replace("DRIVER", "local")).config();
-    assert_eq!(config.apps.len(), 2);
-    assert!(config.apps[0].features.client_messages && !config.apps[1].features.client_messages);
-}
-
-#[test]
-fn only_the_redis_cache_of_the_sample_is_refused() {
-    assert_eq!(
-        nothing().config_file(&SAMPLE.replace("DRIVER", "redis")).errors(),
-        ["config.json: server.cache_driver: 'redis' is not available in this version; use 'local'"]
-    );
+    for (name, driver) in [("local", Driver::Local), ("redis", Driver::Redis)] {
+        let config = nothing().config_file(&SAMPLE.replace("DRIVER", name)).config();
+        assert_eq!(config.apps.len(), 2);
+        assert!(config.apps[0].features.client_messages && !config.apps[1].features.client_messages);
+        assert_eq!([config.adapter, config.queue, config.cache], [driver; 3]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{BusState, figures::Counts, hearing::Hearing, retry, wanted::Wanted};
+use super::{BusState, figures::Counts, hearing::Hearing, questions::Questions, retry, wanted::Wanted};
 use crate::cluster::redis::line::{Line, names};
 
 /// Topics in one command.
@@ -29,6 +29,7 @@ pub(super) struct Ear {
     wanted: Arc<Wanted>,
     hearing: Arc<Hearing>,
     counts: Arc<Counts>,
+    questions: Arc<Questions>,
     state: watch::Sender<BusState>,
 }
 
@@ -38,9 +39,10 @@ impl Ear {
         wanted: Arc<Wanted>,
         hearing: Arc<Hearing>,
         counts: Arc<Counts>,
+        questions: Arc<Questions>,
         state: watch::Sender<BusState>,
     ) -> Self {
-        Self { control: line.control(), line, wanted, hearing, counts, state }
+        Self { control: line.control(), line, wanted, hearing, counts, questions, state }
     }
 
     /// Never returns.
@@ -59,7 +61,7 @@ impl Ear {
                 Err(error) => error,
             };
             if failures == 0 {
-                warn!(%error, "no connection to Redis to hear other nodes: {error}");
+                warn!(%error, "no connection to Redis to hear on: {error}");
             }
             sleep(retry(failures)).await;
             failures += 1;
@@ -99,12 +101,14 @@ impl Ear {
         let error = match self.subscribe_all(connection).await {
             Ok(()) => {
                 *failures = 0;
-                info!(generation, topics = self.wanted.count(), "hearing other nodes");
+                info!(generation, topics = self.wanted.count(), "hearing from Redis");
+                self.questions.open(generation, connection);
                 self.state.send_replace(BusState::Listening(generation));
                 self.keep(connection, lost).await
             }
             Err(error) => error,
         };
+        self.questions.close();
         self.wanted.lost();
         self.state.send_replace(BusState::Away);
         error

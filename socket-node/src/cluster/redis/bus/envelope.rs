@@ -13,6 +13,8 @@
 //! something about delivery that this node could not honour, so such a message counts as unknown. What the census says
 //! has a [`Notice`]'s head instead: there, Redis itself is the origin, and makes the order.
 
+use std::fmt;
+
 use bytes::{Buf as _, Bytes};
 
 use super::{Command, Notice, notice};
@@ -91,6 +93,13 @@ pub(super) struct Head {
 impl Origin {
     pub(super) fn new(node: NodeId, incarnation: u32) -> Self {
         Self { node: node.number(), incarnation }
+    }
+}
+
+/// As names of keys have it.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}-{}", self.node, self.incarnation)
     }
 }
 

@@ -10,7 +10,8 @@
 //!
 //! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`outbox`] and
 //! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`], [`origins`] and
-//! [`trails`], what becomes of a message that arrives; [`figures`], what is counted; [`recent`], how things are forgotten.
+//! [`trails`], what becomes of a message that arrives; [`questions`], what is asked in order with that; [`figures`], what
+//! is counted; [`recent`], how things are forgotten.
 
 mod command;
 mod ear;
@@ -21,6 +22,7 @@ mod notice;
 mod origins;
 mod outbox;
 mod publisher;
+mod questions;
 mod recent;
 mod trails;
 mod wanted;
@@ -34,6 +36,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -44,6 +47,7 @@ use self::{
     hearing::{Hear, Hearing},
     outbox::Outbox,
     publisher::Publisher,
+    questions::Questions,
     wanted::Wanted,
 };
 use super::{
@@ -76,6 +80,7 @@ struct Voice {
     outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
     nodes: Arc<AtomicU32>,
+    questions: Arc<Questions>,
     state: watch::Receiver<BusState>,
 }
 
@@ -117,11 +122,11 @@ impl Bus {
     ///
     /// `hear` is called in a connection's own task, for what lies on the same line in the order in which Redis published
     /// and never twice at once, and must not wait. It is never told what this node itself said.
-    pub fn start(
+    pub fn start<H: Fn(Heard<'_>) + Send + Sync + 'static>(
         lines: &Lines,
         node: NodeId,
-        hear: impl Fn(Heard<'_>) + Send + Sync + 'static,
-    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        hear: H,
+    ) -> (Self, impl Future<Output = ()> + Send + use<H>) {
         let (origin, hear): (_, Hear) = (Origin::new(node, incarnation()), Arc::new(hear));
         let (counts, mut works) = (Arc::<Counts>::default(), Vec::new());
         let voices = lines.each(|line| {
@@ -141,6 +146,31 @@ impl Bus {
     /// If there is no room for it. Then nobody will hear it.
     pub fn publish(&self, topic: &Topic, frame: &Frame, except: Option<SocketId>) -> Result<(), OutboxFull> {
         self.lines.of_topic(topic).outbox.put_event(topic, frame, except)
+    }
+
+    /// The same for an event that Redis is to keep as the last one of its channel, in the same step.
+    ///
+    /// # Errors
+    /// If there is no room for it. Then nobody will hear it.
+    pub fn publish_and_keep(
+        &self,
+        topic: &Topic,
+        frame: &Frame,
+        except: Option<SocketId>,
+    ) -> Result<(), OutboxFull> {
+        self.lines.of_topic(topic).outbox.put_kept_event(topic, frame, except)
+    }
+
+    /// Waits until everything that this node has said on the way that a topic's events take is in Redis: as long as
+    /// Redis is away.
+    pub(super) async fn settled(&self, topic: &Topic) {
+        self.lines.of_topic(topic).outbox.settled().await;
+    }
+
+    /// A connection with its number, while this node hears: who has an answer on it to a question about a topic's keys
+    /// has heard all that was published on the topic before.
+    pub(super) fn connection(&self, topic: &Topic) -> Option<(u64, MultiplexedConnection)> {
+        self.lines.of_topic(topic).questions.connection()
     }
 
     /// Tells all other nodes to do something.
@@ -211,16 +241,17 @@ impl Voice {
         hear: &Hear,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (keys, nodes) = (line.keys.clone(), Arc::<AtomicU32>::default());
-        let outbox = Arc::new(Outbox::new(origin, keys.clone(), line.dialect, line.control()));
+        let outbox = Arc::new(Outbox::new(origin, keys.clone(), line.dialect, line.control(), line.reach));
+        let questions = Arc::<Questions>::default();
         let wanted = Arc::new(Wanted::new(keys));
         let hearing = Arc::new(Hearing::new(node, line, wanted.clone(), counts.clone(), hear.clone()));
         let (sender, state) = watch::channel(BusState::Away);
-        let ear = Ear::new(line.clone(), wanted.clone(), hearing, counts.clone(), sender);
+        let ear = Ear::new(line.clone(), wanted.clone(), hearing, counts.clone(), questions.clone(), sender);
         let publisher = Publisher::new(line.clone(), outbox.clone(), counts.clone(), nodes.clone());
         let work = async {
             tokio::join!(ear.run(), publisher.run());
         };
-        (Self { outbox, wanted, nodes, state }, work)
+        (Self { outbox, wanted, nodes, questions, state }, work)
     }
 }
 

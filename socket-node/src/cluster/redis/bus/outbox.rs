@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     cluster::redis::{
+        cache::scripts::{self, News},
         keys::{Keys, TopicName},
-        line::Dialect,
+        line::{Dialect, Reach},
     },
     hub::Topic,
     protocol::{Frame, SocketId},
@@ -55,9 +56,11 @@ pub(super) struct Outbox {
     dialect: Dialect,
     /// The topic of commands.
     control: String,
+    reach: Reach,
     state: Mutex<State>,
     filled: Notify,
-    emptied: Notify,
+    /// Redis has answered for something, or the publisher has caught up with what a lost connection left open.
+    answered: Notify,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,8 @@ struct State {
     sequence: u64,
     /// The place of the last event on each topic.
     places: Recent<Topic, Place>,
+    /// Nothing is to be said again: what has been answered is in Redis.
+    is_caught_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +82,7 @@ pub(super) struct Depth {
     pub(super) bytes: usize,
 }
 
-/// A PUBLISH or SPUBLISH, ready to be sent.
+/// A command that says something, ready to be sent.
 #[derive(Debug)]
 struct Message {
     command: Cmd,
@@ -95,10 +100,10 @@ pub(super) struct Batch {
 }
 
 impl Outbox {
-    pub(super) fn new(origin: Origin, keys: Keys, dialect: Dialect, control: String) -> Self {
-        let (filled, emptied) = (Notify::new(), Notify::new());
+    pub(super) fn new(origin: Origin, keys: Keys, dialect: Dialect, control: String, reach: Reach) -> Self {
+        let (filled, answered) = (Notify::new(), Notify::new());
         let state = Mutex::new(State::default());
-        Self { origin, keys, dialect, control, state, filled, emptied }
+        Self { origin, keys, dialect, control, reach, state, filled, answered }
     }
 
     pub(super) fn put_event(
@@ -108,29 +113,46 @@ impl Outbox {
         except: Option<SocketId>,
     ) -> Result<(), OutboxFull> {
         let target = Target::Topic(self.keys.topic_name(topic));
-        self.put(target, frame.bytes(), |sender, state| Head::event(sender, state.next_place(topic), except))
+        self.put(frame.bytes().len(), |sender, state| {
+            let head = Head::event(sender, state.next_place(topic), except);
+            publish(self.dialect, target, &head, frame.bytes())
+        })
+    }
+
+    /// The same for an event that is to be kept as the last one of its channel.
+    pub(super) fn put_kept_event(
+        &self,
+        topic: &Topic,
+        frame: &Frame,
+        except: Option<SocketId>,
+    ) -> Result<(), OutboxFull> {
+        let hearers = match self.reach {
+            Reach::Nodes => Some((self.dialect, self.keys.topic_name(topic))),
+            Reach::Cache => None,
+        };
+        self.put(frame.bytes().len(), |sender, state| {
+            let head = Head::event(sender, state.next_place(topic), except);
+            let news =
+                News { origin: self.origin.to_string(), sequence: sender.sequence, head: head.bytes() };
+            scripts::keep(&self.keys, topic, hearers, &news, frame)
+        })
     }
 
     pub(super) fn put_command(&self, command: &Command) -> Result<(), OutboxFull> {
-        self.put(Target::Control(&self.control), &command.to_bytes(), |sender, _| Head::command(sender))
+        let (target, body) = (Target::Control(&self.control), command.to_bytes());
+        self.put(body.len(), |sender, _| publish(self.dialect, target, &Head::command(sender), &body))
     }
 
     /// The message is written under the lock, which makes the order of the numbers that of the messages.
-    fn put(
-        &self,
-        target: Target<'_>,
-        body: &[u8],
-        head: impl FnOnce(Sender, &mut State) -> Head,
-    ) -> Result<(), OutboxFull> {
-        let size = OVERHEAD + body.len();
+    fn put(&self, body: usize, write: impl FnOnce(Sender, &mut State) -> Cmd) -> Result<(), OutboxFull> {
+        let size = OVERHEAD + body;
         let mut state = self.state.lock();
         if state.depth.messages >= MOST_MESSAGES || state.depth.bytes + size > MOST_BYTES {
             return Err(OutboxFull);
         }
         state.sequence += 1;
         let sender = Sender { origin: self.origin, sequence: state.sequence };
-        let head = head(sender, &mut state);
-        let command = publish(self.dialect, target, &head, body);
+        let command = write(sender, &mut state);
         state.waiting.push_back(Message { command, size, queued_at: Instant::now() });
         state.depth.messages += 1;
         state.depth.bytes += size;
@@ -161,10 +183,28 @@ impl Outbox {
         let mut state = self.state.lock();
         state.depth.messages -= batch.depth.messages;
         state.depth.bytes -= batch.depth.bytes;
-        let is_empty = state.depth.messages == 0;
         drop(state);
-        if is_empty {
-            self.emptied.notify_waiters();
+        self.answered.notify_waiters();
+    }
+
+    /// Whether the publisher has a connection, and has said again on it what may not have been heard.
+    pub(super) fn set_caught_up(&self, is_caught_up: bool) {
+        self.state.lock().is_caught_up = is_caught_up;
+        self.answered.notify_waiters();
+    }
+
+    /// Waits until everything that has been put in so far is in Redis. It may take as long as Redis is away.
+    pub(super) async fn settled(&self) {
+        let last = self.state.lock().sequence;
+        loop {
+            let answered = self.answered.notified();
+            {
+                let state = self.state.lock();
+                if state.is_caught_up && state.sequence - state.depth.messages as u64 >= last {
+                    return;
+                }
+            }
+            answered.await;
         }
     }
 
@@ -181,11 +221,11 @@ impl Outbox {
     pub(super) async fn flush(&self, patience: Duration) -> usize {
         let flushed = async {
             loop {
-                let emptied = self.emptied.notified();
+                let answered = self.answered.notified();
                 if self.depth().messages == 0 {
                     return;
                 }
-                emptied.await;
+                answered.await;
             }
         };
         match timeout(patience, flushed).await {
@@ -216,6 +256,7 @@ impl Default for State {
             depth: Depth::default(),
             sequence: 0,
             places: Recent::new(MOST_TOPICS),
+            is_caught_up: false,
         }
     }
 }
@@ -256,6 +297,7 @@ mod tests {
             Keys::new("test"),
             Dialect::Server,
             "test:control".to_owned(),
+            Reach::Nodes,
         )
     }
 

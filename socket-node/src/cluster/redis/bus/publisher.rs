@@ -27,7 +27,7 @@ use super::{
     outbox::{Batch, Depth, Outbox},
     retry,
 };
-use crate::cluster::redis::line::Line;
+use crate::cluster::redis::{cache::scripts, line::Line};
 
 /// How often Redis is asked how many nodes there are, which also finds out whether it still answers.
 ///
@@ -71,7 +71,9 @@ impl Publisher {
                         self.counts.reconnects.one();
                     }
                     was_connected = true;
-                    self.serve(&mut connection, &lost, &mut failures).await
+                    let error = self.serve(&mut connection, &lost, &mut failures).await;
+                    self.outbox.set_caught_up(false);
+                    error
                 }
                 Err(error) => error,
             };
@@ -91,7 +93,9 @@ impl Publisher {
                 lost.notify_one();
             }
         };
-        self.line.link.connect_to_hear(hear).await
+        let mut connection = self.line.link.connect_to_hear(hear).await?;
+        scripts::load_keep(&mut connection).await?;
+        Ok(connection)
     }
 
     /// Publishes until the connection fails. Only a connection that has caught up ends a row of failures: Redis may let
@@ -106,7 +110,8 @@ impl Publisher {
             return error;
         }
         *failures = 0;
-        info!("publishing to other nodes");
+        self.outbox.set_caught_up(true);
+        info!("publishing to Redis");
         let mut next_check = Instant::now();
         loop {
             let done = if next_check <= Instant::now() {
