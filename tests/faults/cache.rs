@@ -184,27 +184,21 @@ async fn watch(cluster: &Cluster, channel: &str, rounds: usize) {
 async fn newcomers_on_all_nodes_get_the_last_event_and_exactly_what_follows_in_a_storm() {
     let cluster = Cluster::start(2, &CACHE);
     let channels: Vec<_> = (0..6).map(|number| format!("cache-storm-{number}")).collect();
+    for channel in &channels {
+        cluster.node(0).api().publish(channel, "tick", 0).await;
+    }
     let publishing = channels.iter().enumerate().map(|(number, channel)| {
         let api = cluster.node(number % 2).api();
         async move {
-            for number in 0..u64::MAX {
+            for number in 1..u64::MAX {
                 api.publish(channel, "tick", number).await;
             }
         }
     });
     let watching = channels.iter().flat_map(|channel| (0..4).map(|_| watch(&cluster, channel, 15)));
-    let started = async {
-        for channel in &channels {
-            let path = format!("/channels/{channel}?info=cache");
-            while cluster.node(0).api().get(&path).await.json()["cache"] == Value::Null {
-                sleep(Duration::from_millis(5)).await;
-            }
-        }
-        join_all(watching).await;
-    };
     tokio::select! {
         _ = join_all(publishing) => unreachable!("they never end"),
-        () = started => {}
+        _ = join_all(watching) => {}
     }
 }
 

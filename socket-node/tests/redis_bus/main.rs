@@ -1,5 +1,6 @@
 //! The bus with a real Redis server: what nodes tell each other arrives in order and once, whatever befalls Redis.
 
+mod cache;
 mod faults;
 mod flow;
 mod node;

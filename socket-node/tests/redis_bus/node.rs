@@ -36,6 +36,7 @@ pub(crate) enum Memory {
 
 pub(crate) struct Node {
     pub(crate) bus: Bus,
+    pub(crate) lines: Lines,
     pub(crate) id: NodeId,
     heard: Arc<Hearing>,
     work: JoinHandle<()>,
@@ -63,8 +64,9 @@ impl Node {
             let heard = heard.clone();
             move |what: Heard<'_>| heard.note(what)
         };
-        let (bus, work) = Bus::start(&Lines::to_server(link(port), Keys::new(PREFIX)), id, hear);
-        Self { bus, id, heard, work: tokio::spawn(work) }
+        let lines = Lines::to_server(link(port), Keys::new(PREFIX));
+        let (bus, work) = Bus::start(&lines, id, hear);
+        Self { bus, lines, id, heard, work: tokio::spawn(work) }
     }
 
     /// Publishes an event that carries this number.
