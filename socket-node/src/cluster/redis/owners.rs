@@ -15,22 +15,23 @@ use std::{
 };
 
 use futures_util::{
-    FutureExt as _,
+    FutureExt as _, StreamExt as _,
     future::{BoxFuture, Shared},
+    stream::FuturesUnordered,
 };
 use parking_lot::Mutex;
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, from_redis_value,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::link;
 
 /// For so long, an answer is good for others who ask.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// Time for one server to take a connection and to answer on it. After that the next one is asked.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Time for a server to take a connection and to answer on it. After that the next one is asked as well.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// What the answer of one server is good for.
 type Answer = RedisResult<Arc<Map>>;
@@ -103,25 +104,29 @@ impl Owners {
 }
 
 impl Common {
-    /// Asks one server after the other.
+    /// Asks one server, and the next ones as long as none has answered.
     async fn ask(self: Arc<Self>) -> Answer {
         let turn = self.turn.fetch_add(1, Relaxed);
         let mut servers = self.servers();
         let first = turn % servers.len();
         servers.rotate_left(first);
+        let mut servers = servers.into_iter();
+        let mut asking = FuturesUnordered::new();
         let mut failure = RedisError::from((ErrorKind::Io, "no server of the cluster is known"));
-        for server in servers {
-            let asking = async { read(&slots(server.clone()).await?, server.addr()) };
-            match timeout(PATIENCE, asking).await {
-                Ok(Ok(map)) => {
-                    self.last.lock().servers = map.servers.clone().into();
-                    return Ok(Arc::new(map));
-                }
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+        loop {
+            asking.extend(servers.next().map(slots));
+            tokio::select! {
+                Some(answer) = asking.next() => match answer {
+                    Ok(map) => {
+                        self.last.lock().servers = map.servers.clone().into();
+                        return Ok(Arc::new(map));
+                    }
+                    Err(error) => failure = error,
+                },
+                () = sleep(PATIENCE), if servers.len() > 0 => {}
+                else => return Err(failure),
             }
         }
-        Err(failure)
     }
 
     /// All that may be asked: never none.
@@ -150,9 +155,10 @@ impl fmt::Debug for Owners {
     }
 }
 
-async fn slots(server: ConnectionInfo) -> RedisResult<Value> {
+async fn slots(server: ConnectionInfo) -> RedisResult<Map> {
+    let address = server.addr().clone();
     let mut connection = link::connect(&Client::open(server)?).await?;
-    redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await
+    read(&redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?, &address)
 }
 
 /// Reads what `CLUSTER SLOTS` answers: for each range its first and last slot, and its servers, the owner before the

@@ -176,7 +176,7 @@ impl Clerk {
         }
         let lives = send(connection, &pipeline).await?;
         let lives = self.shared.line.shards().zip(lives);
-        lives.map(|(shard, life)| Ok((shard, redis::from_redis_value(life)?))).collect()
+        lives.map(|(shard, life)| Ok((shard, redis::from_redis_value(life.extract_error()?)?))).collect()
     }
 
     /// Lets whatever a holder still has be swept.

@@ -199,7 +199,7 @@ impl Outcome {
     /// # Errors
     /// If the script failed.
     pub(super) fn read(answer: Value) -> RedisResult<Self> {
-        let parts: Vec<Value> = from_redis_value(answer)?;
+        let parts: Vec<Value> = from_redis_value(answer.extract_error()?)?;
         let mut parts = parts.into_iter();
         let status = parts.next().map(from_redis_value::<u8>).transpose()?;
         match (status, parts.next()) {
