@@ -2,7 +2,7 @@
 //! another.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -118,6 +118,79 @@ async fn who_is_where_outlives_a_primary_and_webhooks_tell_it_once() {
     come_and_go(cluster.node(1), "last").await;
     let mut expected: BTreeSet<_> = users(0..30).map(|user| format!("member_added {ROOM} {user}")).collect();
     expected.extend([format!("member_removed {ROOM} u0"), "channel_vacated last".to_owned()]);
+    let told = told_until(&mut receiver, expected.len(), "last").await;
+    assert_eq!(told, expected.into_iter().map(|told| (told, 1)).collect::<BTreeMap<_, _>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes half a minute: tests/faults-long"]
+async fn a_primary_that_stands_still_until_it_is_one_no_more_costs_no_event() {
+    let cluster = Cluster::on(RedisCluster::with_replicas(), 2, Launch::new);
+    let audience = Audience::of(&cluster, 80).await;
+    let mut published = publish(&cluster, 0..20, BEAT).await;
+    cluster.redis.freeze(0);
+    published.extend(publish(&cluster, 20..320, BEAT).await);
+    cluster.redis.thaw(0);
+    published.extend(publish(&cluster, 320..360, BEAT).await);
+    publish_the_end(&cluster).await;
+    let verdicts = audience.verdicts(&published).await;
+    verdicts.assert_sound();
+    assert!(verdicts.remote.slowest <= 2 * RECOVERY, "{}", verdicts.remote);
+    cluster.redis.until_replica(0);
+    for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+    }
+}
+
+/// Users come and go, each of them once, while the slot of their room is moved to and fro. They stay for longer than Redis
+/// cannot be told of them: who comes and goes meanwhile was never there for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes half a minute: tests/faults-long"]
+async fn who_comes_and_goes_while_a_slot_moves_is_told_of_once() {
+    const USERS: usize = 150;
+    const AT_A_TIME: usize = 50;
+    let mut receiver = Receiver::start().await;
+    let kinds = ["channel_vacated", "member_added", "member_removed"];
+    let cluster = two_nodes(RedisCluster::start(), &receiver, &kinds);
+    let _watcher = members(cluster.node(0), ["watcher".to_owned()]).await;
+    let is_room = |topic: &String| topic.ends_with(&format!(":{ROOM}"));
+    let home = (0..3).find(|server| cluster.redis.topics_at(*server).iter().any(is_room));
+    let home = home.expect("somebody hears the room");
+    let moving = async {
+        for round in 0..4 {
+            sleep(3 * GAP).await;
+            let away = (home + 1) % 3;
+            let (from, to) = if round % 2 == 0 { (home, away) } else { (away, home) };
+            let topics = cluster.redis.topics_at(from);
+            let topic = topics.iter().find(|topic| is_room(topic)).expect("it is heard again by now");
+            tokio::task::block_in_place(|| cluster.redis.move_slot_of(topic, from, to));
+        }
+    };
+    let coming = async {
+        let mut there = VecDeque::new();
+        for (number, user) in users(0..USERS).enumerate() {
+            there.extend(members(cluster.node(number % 2), [user]).await);
+            sleep(2 * BEAT).await;
+            if there.len() > AT_A_TIME
+                && let Some(first) = there.pop_front()
+            {
+                first.close().await;
+            }
+        }
+        there
+    };
+    let (there, ()) = tokio::join!(coming, moving);
+    for client in there {
+        client.close().await;
+    }
+    for node in cluster.nodes() {
+        expect_ready(node, RECOVERY).await;
+        expect_users(node, 2 * RECOVERY, &["watcher".to_owned()].into()).await;
+    }
+    come_and_go(cluster.node(1), "last").await;
+    let told_of = |event: &'static str| users(0..USERS).map(move |user| format!("{event} {ROOM} {user}"));
+    let mut expected: BTreeSet<_> = told_of("member_added").chain(told_of("member_removed")).collect();
+    expected.extend([format!("member_added {ROOM} watcher"), "channel_vacated last".to_owned()]);
     let told = told_until(&mut receiver, expected.len(), "last").await;
     assert_eq!(told, expected.into_iter().map(|told| (told, 1)).collect::<BTreeMap<_, _>>());
 }

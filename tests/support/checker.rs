@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn sound() -> Verdict {
-        Verdict { heard: 300, p99: LATENCY, ..Verdict::default() }
+        Verdict { heard: 300, p99: LATENCY, slowest: LATENCY, ..Verdict::default() }
     }
 
     #[test]

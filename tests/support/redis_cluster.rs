@@ -76,6 +76,21 @@ impl RedisCluster {
         self.servers[server].kill();
     }
 
+    /// Stops one of the servers in the middle of what it does.
+    pub(crate) fn freeze(&self, server: usize) {
+        self.servers[server].freeze();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self, server: usize) {
+        self.servers[server].thaw();
+    }
+
+    /// Waits until a server has become a replica.
+    pub(crate) fn until_replica(&self, server: usize) {
+        until("demotion", || is_replica(&self.servers[server]));
+    }
+
     /// The shards of a prefix whose slots a server has, and the slots.
     pub(crate) fn shards_of(&self, server: usize) -> Vec<(usize, u16)> {
         let server = &self.servers[server];
@@ -90,6 +105,11 @@ impl RedisCluster {
     /// The topics at a server that somebody listens to.
     pub(crate) fn topics_at(&self, server: usize) -> Vec<String> {
         self.servers[server].ask(&["PUBSUB", "SHARDCHANNELS"])
+    }
+
+    /// Moves the slot of a topic.
+    pub(crate) fn move_slot_of(&self, topic: &str, from: usize, to: usize) {
+        self.move_slot(self.servers[from].ask(&["CLUSTER", "KEYSLOT", topic]), from, to);
     }
 
     /// Moves a slot with all that is in it, as an operator's tool does it.

@@ -13,6 +13,7 @@ use super::{server_launches, server_set_everywhere};
 use crate::support::{
     node::{Launch, Node, unique_prefix},
     redis::Redis,
+    redis_cluster::RedisCluster,
     tls::Identity,
 };
 
@@ -48,6 +49,21 @@ async fn until_ready_is(node: &Node, status: u16, text: &str) -> Duration {
     };
     timeout(4 * READINESS, told).await.unwrap_or_else(|_| panic!("/ready never said {status} {text}"));
     began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_a_redis_cluster_hear_each_other_wherever_that_is_set() {
+    let redis = RedisCluster::start();
+    let url = redis.url();
+    let (one, _) = url.split_once(',').expect("it names two");
+    let mut by_setting = shared(one, &unique_prefix());
+    by_setting["redis_cluster"] = json!(true);
+    for settings in [by_setting, shared(&url, &unique_prefix())] {
+        let nodes = server_set_everywhere(&settings);
+        for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+            assert_hears(&nodes[one], &nodes[other]).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The same tests against two nodes: with `SOCKET_RUSH_TEST_NODES=2` in the environment, what a test starts as a node is
 //! a pair that shares a Redis. Clients go to one and the other by turns, and so do requests that read; events are
 //! published through the second, so that they have to cross over to the first client. No test can tell, except for those
-//! that are about one process.
+//! that are about one process. With `SOCKET_RUSH_TEST_REDIS=cluster`, the Redis is a Redis Cluster.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{Launch, Node};
-use crate::support::redis::Redis;
+use crate::support::{redis::Redis, redis_cluster::RedisCluster};
 
 /// Tests whose nodes are single ones all the same, by the beginning of their names, and what they are about.
 const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
@@ -48,12 +48,19 @@ const ABOUT_ONE_PROCESS: &[(&str, &str)] = &[
     ("sdk::the_python_server_sdk_finds_webhooks_valid", "the order of events of several kinds"),
 ];
 
+/// The same where pairs share a Redis Cluster: these are about the order of events on different channels, which may cross
+/// over on different servers.
+const ABOUT_CHANNELS_TOGETHER: &[&str] = &[
+    "e2e::authorization::two_thousand_events_of_one_app",
+    "e2e::http_events::batches::a_batch_without_info",
+];
+
 /// The node that a test does not see.
 #[derive(Debug)]
 pub(super) struct Twin {
     pub(super) node: Box<Node>,
     /// It ends with the last pair.
-    _redis: Arc<Redis>,
+    _redis: Arc<Shared>,
 }
 
 /// Where clients or requests go, by turns. Clones take turns with each other.
@@ -95,13 +102,24 @@ fn is_about_one_process() -> bool {
     let test = thread.name().filter(|name| name.contains("::"));
     let test = test
         .expect("pairs need tests on threads of their own: more than one thread, and nodes started there");
-    ABOUT_ONE_PROCESS.iter().any(|(beginning, _)| test.starts_with(beginning))
+    let is_about_order = || ABOUT_CHANNELS_TOGETHER.iter().any(|beginning| test.starts_with(beginning));
+    let is_about_one = ABOUT_ONE_PROCESS.iter().any(|(beginning, _)| test.starts_with(beginning));
+    is_about_one || is_cluster_wanted() && is_about_order()
+}
+
+/// Whether pairs are to share a Redis Cluster.
+fn is_cluster_wanted() -> bool {
+    match env::var("SOCKET_RUSH_TEST_REDIS").as_deref() {
+        Err(_) | Ok("server") => false,
+        Ok("cluster") => true,
+        Ok(other) => panic!("SOCKET_RUSH_TEST_REDIS may be server or cluster, not {other:?}"),
+    }
 }
 
 /// Starts two nodes of a kind that share a Redis, with nothing in it that another pair would find.
 pub(super) fn start(launch: Launch) -> Node {
     let redis = shared_redis();
-    let launch = launch.on_redis(redis.address, &unique_prefix()).flags(["--cache-driver", "redis"]);
+    let launch = launch.on_redis_at(&redis.url(), &unique_prefix()).flags(["--cache-driver", "redis"]);
     let twin = launch.duplicate().start_alone();
     let mut node = launch.start_alone();
     let addresses = [node.address, twin.address];
@@ -116,12 +134,32 @@ pub(crate) fn unique_prefix() -> String {
     format!("test-{}-{}", process::id(), PREFIXES.fetch_add(1, Relaxed))
 }
 
+/// What pairs share.
+#[derive(Debug)]
+enum Shared {
+    Server(Redis),
+    Cluster(RedisCluster),
+}
+
+impl Shared {
+    fn start() -> Self {
+        if is_cluster_wanted() { Self::Cluster(RedisCluster::start()) } else { Self::Server(Redis::start()) }
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Server(redis) => redis.address.to_string(),
+            Self::Cluster(redis) => redis.url(),
+        }
+    }
+}
+
 /// The Redis of all pairs that there are.
-fn shared_redis() -> Arc<Redis> {
-    static SHARED: Mutex<Weak<Redis>> = Mutex::new(Weak::new());
+fn shared_redis() -> Arc<Shared> {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let redis = Arc::new(Redis::start());
+        let redis = Arc::new(Shared::start());
         *shared = Arc::downgrade(&redis);
         redis
     })
@@ -137,7 +175,8 @@ mod tests {
     fn every_exception_names_a_test() {
         let list = Command::new(env::current_exe().expect("this test has a path")).arg("--list").output();
         let list = String::from_utf8(list.expect("it runs").stdout).expect("names are UTF-8");
-        for (beginning, _) in ABOUT_ONE_PROCESS {
+        let beginnings = ABOUT_ONE_PROCESS.iter().map(|(beginning, _)| beginning);
+        for beginning in beginnings.chain(ABOUT_CHANNELS_TOGETHER) {
             assert!(list.lines().any(|line| line.starts_with(beginning)), "there is no test {beginning}");
         }
     }
