@@ -16,6 +16,10 @@ const PONG_TIMEOUT: u32 = 30;
 /// Seconds that a peer has to take its goodbye and hang up.
 const LINGER: u32 = 10;
 
+/// The same for a peer that has left its probe unanswered: it is not there to read a goodbye, and others wait to hear that
+/// it has left.
+const SILENT_LINGER: u32 = 2;
+
 /// Whole seconds since the process first asked, beginning with 1, so that 0 can stand for never. Steps of the wall
 /// clock do not touch it.
 pub fn now() -> u32 {
@@ -82,15 +86,17 @@ impl Pulse {
     /// What is due at this time. A [`Verdict::Probe`] counts as sent.
     pub(super) fn check(&self, now: u32, activity_timeout: u32) -> Verdict {
         let is_due = |since: u32, wait: u32| since != 0 && now.saturating_sub(since) >= wait;
+        let probed = self.probed.load(Relaxed);
+        let is_silent = is_due(probed, PONG_TIMEOUT);
         if self.is_closing() {
-            return if is_due(self.closing.load(Relaxed), LINGER) { Verdict::Abort } else { Verdict::Fine };
+            let linger = if is_silent { SILENT_LINGER } else { LINGER };
+            return if is_due(self.closing.load(Relaxed), linger) { Verdict::Abort } else { Verdict::Fine };
         }
         let authorize_by = self.authorize_by.load(Relaxed);
         if authorize_by != 0 && now >= authorize_by {
             return Verdict::Close(Close::NOT_AUTHORIZED);
         }
-        let probed = self.probed.load(Relaxed);
-        if is_due(probed, PONG_TIMEOUT) {
+        if is_silent {
             return Verdict::Close(Close::PONG_NOT_RECEIVED);
         }
         if probed == 0 && is_due(self.heard.load(Relaxed), activity_timeout) {
@@ -112,6 +118,20 @@ mod tests {
         assert_eq!(pulse.check(160, 60), Verdict::Probe);
         assert_eq!(pulse.check(189, 60), Verdict::Fine);
         assert_eq!(pulse.check(190, 60), Verdict::Close(Close::PONG_NOT_RECEIVED));
+        pulse.closing(190);
+        assert_eq!(pulse.check(191, 60), Verdict::Fine);
+        assert_eq!(pulse.check(192, 60), Verdict::Abort);
+    }
+
+    #[test]
+    fn who_speaks_after_all_has_its_time_to_read_why_it_was_given_up() {
+        let pulse = Pulse::new(100);
+        assert_eq!(pulse.check(160, 60), Verdict::Probe);
+        assert_eq!(pulse.check(190, 60), Verdict::Close(Close::PONG_NOT_RECEIVED));
+        pulse.closing(190);
+        pulse.heard(191);
+        assert_eq!(pulse.check(199, 60), Verdict::Fine);
+        assert_eq!(pulse.check(200, 60), Verdict::Abort);
     }
 
     #[test]
