@@ -4,7 +4,7 @@ use std::{cell::RefCell, future::poll_fn, io, sync::Arc, time::Instant};
 
 use app_manager::app::App;
 use bytes::Bytes;
-use tracing::{Level, debug};
+use tracing::{Level, debug, trace};
 
 use super::{Sockets, client_events::Waiting};
 use crate::{
@@ -78,6 +78,18 @@ pub(super) enum Request {
     SignIn(SignIn),
     /// An event for a channel that is too full just now.
     ClientEvent(Waiting),
+}
+
+impl Request {
+    /// What the log calls it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::SignIn(_) => "signin",
+            Self::ClientEvent(_) => "client_event",
+        }
+    }
 }
 
 impl Session {
@@ -239,6 +251,8 @@ impl Session {
     }
 
     async fn perform(&mut self, request: Request) {
+        let (socket_id, name) = (self.socket.id(), request.name());
+        trace!(%socket_id, request = name, "connection {socket_id} asks for {name}");
         match request {
             Request::Subscribe(subscribe) => self.subscribe(subscribe).await,
             Request::Unsubscribe(channel) => self.unsubscribe(&channel).await,
