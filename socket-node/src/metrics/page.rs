@@ -33,6 +33,10 @@ impl Collector for Sources {
             cluster::encode(cluster, &self.tally, &mut page)?;
         }
         page.counter("panics", "Tasks that ended by a fault of the server", log::panics())?;
+        if let Some(tasks) = process::tasks() {
+            let help = "Tasks that run at this moment: one for each connection, and those of the node";
+            page.gauge("tasks", help, tasks as u64)?;
+        }
         match process::resident_bytes() {
             Some(bytes) => {
                 page.gauge("process_resident_memory_bytes", "Memory that the process occupies", bytes)

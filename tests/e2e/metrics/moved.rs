@@ -35,6 +35,7 @@ const BY_COMING: &[&str] = &[
     r#"active_connections{app_id="1"}"#,
     r#"channels{kind="presence",cache="false"}"#,
     r#"channels{kind="public",cache="true"}"#,
+    "tasks",
     "ws_messages_received_total",
     "ws_messages_sent_total",
     r#"events_total{app_id="1",type="api"}"#,

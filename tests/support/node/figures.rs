@@ -26,6 +26,11 @@ impl Node {
         Duration::from_millis(ticks * 10)
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("the node runs").count()
+    }
+
     /// A metric without labels, by its name on the page without what all names begin with. The node has to be started
     /// with [`METRICS`](super::METRICS).
     pub(crate) async fn metric(&self, name: &str) -> u64 {
