@@ -1,7 +1,8 @@
 //! Nodes that die or freeze, and a Redis that does.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::future::join_all;
 use socket_node::cluster::{
     census::Occupancy,
     redis::census::{
@@ -9,9 +10,13 @@ use socket_node::cluster::{
         journal::{Record, Transition},
     },
 };
+use socket_node::hub::Topic;
 use tokio::time::{Instant, sleep};
 
-use crate::world::{ALL, DEPARTURES, NONE, World, app, exactly, member, topic, until, watched};
+use crate::{
+    slow_way::SlowWay,
+    world::{ALL, DEPARTURES, NONE, Node, World, app, exactly, member, topic, until, watched},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_node_is_swept_exactly_once_whoever_races() {
@@ -44,6 +49,61 @@ async fn a_dead_node_is_swept_exactly_once_whoever_races() {
     c.census.leave_all(Duration::from_secs(5)).await;
     let left = world.keys_of_somebody().await;
     assert!(left.iter().all(|key| key.ends_with(":due")), "{left:?}");
+}
+
+/// Leases that no busy machine makes anybody lose.
+const PATIENT: Timing = Timing {
+    lease: Duration::from_millis(3000),
+    renewal: Duration::from_millis(300),
+    sweep: Duration::from_millis(100),
+};
+
+/// Two hundred nodes die, twenty at a time, and two others find that at the same moment; what one of them says comes later, by
+/// another while each time. One finds a lease over and the other has taken it, or has begun to: each departure is told once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_hundred_dead_nodes_each_departure_is_told_once_by_two_of_whom_one_is_slow() {
+    const BATCHES: u64 = 10;
+    const BATCH: u64 = 20;
+    let world = World::new().await;
+    let way = SlowWay::to(world.redis.port()).await;
+    let (quick, slow) = (world.node_with(PATIENT).await, world.node_through(way.port, PATIENT).await);
+    let swept = || [&quick, &slow].map(|node| node.census.figures().leases_swept.total());
+    for batch in 0..BATCHES {
+        way.delay_ms(batch * 4);
+        let dying = (0..BATCH).map(|number| doomed(&world, batch * BATCH + number));
+        join_all(dying).await.iter().for_each(Node::die);
+        let until_now = (batch + 1) * BATCH * 16;
+        until("swept", || async { swept().iter().sum::<u64>() >= until_now }).await;
+    }
+    let [by_quick, by_slow] = swept();
+    println!("{by_quick} leases were swept by one, {by_slow} by the other");
+    assert_eq!(by_quick + by_slow, BATCHES * BATCH * 16, "each lease once");
+    assert!(by_quick > 0 && by_slow > 0, "neither was always first: {by_quick} and {by_slow}");
+    let records = exactly(&mut world.journal(), usize::try_from(BATCHES * BATCH * 4).unwrap()).await;
+    let things: BTreeSet<_> = records
+        .iter()
+        .map(|record| format!("{} {:?}", record.topic.channel.as_str(), record.event))
+        .collect();
+    assert_eq!(things.len(), records.len(), "nothing was told twice");
+    for number in 0..BATCHES * BATCH {
+        for user in 0..3 {
+            assert_eq!(world.heard_of(&room_of(number), &format!("u{user}")), [1, 2], "{number}");
+        }
+    }
+}
+
+/// A node with a room of its own, in which three members are.
+async fn doomed(world: &World, number: u64) -> Node {
+    let node = world.node_with(PATIENT).await;
+    node.census.enter(&room_of(number), DEPARTURES).await.unwrap();
+    for user in 0..3 {
+        node.join(&room_of(number), &format!("u{user}"), DEPARTURES).await;
+    }
+    node
+}
+
+fn room_of(number: u64) -> Topic {
+    topic("1", &format!("presence-{number}"))
 }
 
 #[tokio::test]

@@ -10,4 +10,5 @@ mod names;
 mod races;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod slow_way;
 mod world;

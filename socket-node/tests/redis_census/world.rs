@@ -114,7 +114,16 @@ impl World {
     }
 
     pub(crate) async fn node_with(&self, timing: Timing) -> Node {
-        let (census, work) = RedisCensus::start_with(&self.lines(), timing);
+        self.node_on(self.lines(), timing).await
+    }
+
+    /// One that reaches Redis through this port.
+    pub(crate) async fn node_through(&self, port: u16, timing: Timing) -> Node {
+        self.node_on(Lines::to_server(link(port), self.keys.clone()), timing).await
+    }
+
+    async fn node_on(&self, lines: Lines, timing: Timing) -> Node {
+        let (census, work) = RedisCensus::start_with(&lines, timing);
         let (is_frozen, frozen) = watch::channel(false);
         let work = tokio::spawn(freezable(work, frozen)).abort_handle();
         let node = Node { census, work, is_frozen };
