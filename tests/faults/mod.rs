@@ -10,6 +10,7 @@ mod calm;
 mod crashes;
 mod gaps;
 mod half_open;
+mod kills;
 mod long;
 mod outages;
 mod partitions;
@@ -45,10 +46,15 @@ const ROOM: &str = "presence-room";
 
 /// The usual app, with these kinds of webhooks to the receiver and with room for many members.
 fn launch_with_webhooks(receiver: &Receiver, kinds: &[&str]) -> Launch {
+    launch_with_webhooks_to(&receiver.url, kinds)
+}
+
+/// The same, to any endpoint.
+fn launch_with_webhooks_to(url: &str, kinds: &[&str]) -> Launch {
     Launch::bare().config(&json!({"applications": [{
         "app_id": "1", "app_key": "app-key", "app_secret": "app-secret", "app_enable_client_messages": true,
         "app_max_presence_members_per_channel": 1000, "app_webhooks_enabled": true,
-        "webhooks": [{"url": receiver.url, "event_types": kinds}],
+        "webhooks": [{"url": url, "event_types": kinds}],
     }]}))
 }
 

@@ -72,6 +72,11 @@ impl Cluster {
         timeout(deadline, asking).await.unwrap_or_else(|_| panic!("not all hear within {deadline:?}"));
         began.elapsed()
     }
+
+    /// Starts a node in the place of one that is gone, on the same Redis.
+    pub(crate) fn replace(&mut self, index: usize, launch: Launch) {
+        self.nodes[index] = launch.flags([QUIET]).on_redis(self.redis.address, &self.prefix).start_alone();
+    }
 }
 
 impl Cluster<RedisCluster> {
