@@ -8,13 +8,13 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use redis::{Cmd, ErrorKind, PushKind, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, PushKind, RedisResult, Value, aio::MultiplexedConnection};
 use tracing::{Span, info_span};
 
 use super::{
     keys::{Keys, SHARDS, Shard},
     link::{self, Link, pause},
-    owners::Owners,
+    owners::{Owners, expect_owner},
 };
 use crate::{config::RedisConfig, hub::Topic};
 
@@ -222,6 +222,35 @@ impl Dialect {
         }
     }
 
+    /// Makes sure that the server still answers and, in a cluster, that it has not become a replica.
+    ///
+    /// # Errors
+    /// If it is not so.
+    pub async fn check(self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        match self {
+            Self::Server => redis::cmd("PING").exec_async(connection).await,
+            Self::Cluster => expect_owner(connection).await,
+        }
+    }
+
+    /// Sends messages, of which each has to be taken.
+    ///
+    /// # Errors
+    /// If one was not. In a cluster, also if the server was an owner no more when it had taken the last: nobody may have
+    /// listened there any longer.
+    pub async fn send(self, connection: &mut MultiplexedConnection, messages: &Pipeline) -> RedisResult<()> {
+        match self {
+            Self::Server => messages.exec_async(connection).await,
+            Self::Cluster => {
+                // What is polled first is sent first, so that the question is behind the messages.
+                let mut behind = connection.clone();
+                let (taken, is_owner) =
+                    tokio::join!(biased; messages.exec_async(connection), expect_owner(&mut behind));
+                taken.and(is_owner)
+            }
+        }
+    }
+
     /// Takes subscriptions back.
     ///
     /// # Errors
@@ -246,7 +275,7 @@ async fn confirm(
     expected: &PushKind,
     topics: &[&str],
 ) -> RedisResult<()> {
-    let mut pipeline = redis::Pipeline::with_capacity(topics.len());
+    let mut pipeline = Pipeline::with_capacity(topics.len());
     for topic in topics {
         let mut subscribe = Cmd::new();
         subscribe.arg(command).arg(topic);

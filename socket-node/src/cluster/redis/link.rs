@@ -8,7 +8,7 @@ use redis::{
     aio::MultiplexedConnection,
 };
 
-use super::owners::Owners;
+use super::owners::{Owners, expect_owner};
 use crate::config::{RedisConfig, RedisUrl};
 
 /// Time for a connection to stand.
@@ -51,8 +51,7 @@ impl Link {
     /// # Errors
     /// If it does not stand in time.
     pub async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let client = self.client().await?;
-        connect(&client).await
+        self.open(&config()).await
     }
 
     /// Opens a connection that can subscribe; `hear` gets what is published, in order, and is not to wait.
@@ -67,13 +66,18 @@ impl Link {
             hear(push);
             Ok::<_, std::convert::Infallible>(())
         });
-        self.client().await?.get_multiplexed_async_connection_with_config(&config).await
+        self.open(&config).await
     }
 
-    async fn client(&self) -> redis::RedisResult<Arc<Client>> {
+    async fn open(&self, config: &AsyncConnectionConfig) -> redis::RedisResult<MultiplexedConnection> {
         match &self.way {
-            Way::Server(client) => Ok(Arc::clone(client)),
-            Way::Owner(owners, slot) => Ok(owners.of_slot(*slot).await?.into()),
+            Way::Server(client) => client.get_multiplexed_async_connection_with_config(config).await,
+            Way::Owner(owners, slot) => {
+                let client = owners.of_slot(*slot).await?;
+                let mut connection = client.get_multiplexed_async_connection_with_config(config).await?;
+                expect_owner(&mut connection).await?;
+                Ok(connection)
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ impl Ear {
                 self.subscribe_wanted(connection).await?;
                 self.unsubscribe_unwanted(connection).await?;
                 if next_ping <= Instant::now() {
-                    redis::cmd("PING").exec_async(connection).await?;
+                    self.line.dialect.check(connection).await?;
                     next_ping = Instant::now() + PING;
                 }
                 Ok(())

@@ -145,7 +145,7 @@ impl Publisher {
             sleep(LOOK).await;
         }
         for (batch, _) in &self.answered.batches {
-            batch.pipeline.exec_async(connection).await?;
+            self.line.dialect.send(connection, &batch.pipeline).await?;
         }
         match self.unanswered.take() {
             Some(batch) => self.send(connection, batch).await,
@@ -157,7 +157,7 @@ impl Publisher {
     /// message, since it may be about to start or to hand over to another server.
     async fn send(&mut self, connection: &mut MultiplexedConnection, batch: Batch) -> RedisResult<()> {
         let batch = self.unanswered.insert(batch);
-        batch.pipeline.exec_async(connection).await?;
+        self.line.dialect.send(connection, &batch.pipeline).await?;
         self.outbox.answered(batch);
         self.counts.lag.record(batch.queued_at.elapsed());
         self.answered.add(self.unanswered.take().expect("it was put there above"));
