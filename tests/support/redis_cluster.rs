@@ -76,6 +76,17 @@ impl RedisCluster {
         self.servers[server].kill();
     }
 
+    /// Starts a server again that was killed, with nothing in it, in the place that it had.
+    pub(crate) fn restart(&mut self, server: usize) {
+        self.servers[server].restart();
+    }
+
+    /// Has the replica of a primary take its place while both live, as before an upgrade.
+    pub(crate) fn hand_over(&self, primary: usize) {
+        self.servers[PRIMARIES + primary].ask::<()>(&["CLUSTER", "FAILOVER"]);
+        self.until_replica(primary);
+    }
+
     /// Stops one of the servers in the middle of what it does.
     pub(crate) fn freeze(&self, server: usize) {
         self.servers[server].freeze();
