@@ -6,3 +6,4 @@ mod deaths;
 mod resets;
 mod silence;
 mod storms;
+mod succession;

@@ -15,6 +15,7 @@ mod long;
 mod outages;
 mod partitions;
 mod queue;
+mod sentinels;
 mod slots;
 mod stops;
 mod versions;

@@ -40,6 +40,17 @@ impl Cluster {
         Self { nodes, proxies: Vec::new(), prefix, redis }
     }
 
+    /// So many nodes of the usual app that find this Redis by these flags, and it alone.
+    pub(crate) fn watched(count: usize, flags: &[String], redis: Redis) -> Self {
+        let prefix = unique_prefix();
+        let launch = || {
+            let shared = ["--adapter-driver", "redis", "--redis-prefix", &prefix, QUIET];
+            Launch::new().flags(shared).flags(flags.to_vec()).start_alone()
+        };
+        let nodes = (0..count).map(|_| launch()).collect();
+        Self { nodes, proxies: Vec::new(), prefix, redis }
+    }
+
     /// So many nodes of the usual app, each of which reaches Redis through a proxy of its own.
     pub(crate) async fn behind_proxies(count: usize, flags: &[&str]) -> Self {
         let (redis, prefix) = (Redis::start(), unique_prefix());

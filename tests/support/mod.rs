@@ -11,5 +11,6 @@ pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod redis;
 pub(crate) mod redis_cluster;
+pub(crate) mod sentinels;
 pub(crate) mod signing;
 pub(crate) mod tls;

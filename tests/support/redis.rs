@@ -23,6 +23,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Time between two attempts to reach a server that is starting.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// The files in a server's home that show who it is.
+pub(super) const CERTIFICATE: &str = "certificate.pem";
+pub(super) const KEY: &str = "key.pem";
+
 /// The file in a server's home that takes its log.
 const LOG: &str = "redis.log";
 
@@ -62,10 +66,8 @@ impl Redis {
     /// A server whose port speaks TLS and nothing else, and shows this certificate.
     pub(crate) fn over_tls(identity: &Identity) -> Self {
         let home = TempDir::new().expect("a directory for temporary files");
-        for (name, text) in [("certificate.pem", &identity.certificate), ("key.pem", &identity.key)] {
-            fs::write(home.path().join(name), text).expect("the directory is ours");
-        }
-        let files = ["--tls-cert-file", "certificate.pem", "--tls-key-file", "key.pem"];
+        put_identity(home.path(), identity);
+        let files = ["--tls-cert-file", CERTIFICATE, "--tls-key-file", KEY];
         let arguments = owned(&[&files[..], &["--tls-auth-clients", "no", "--port", "0"]].concat());
         Self::start_as(Setup { arguments, port: "--tls-port", bus: None, home })
     }
@@ -122,9 +124,19 @@ impl Redis {
         self.query(Cmd::new().arg(command))
     }
 
+    /// The password that it was started with.
+    fn password(&self) -> Option<&str> {
+        let arguments = &self.setup.arguments;
+        let at = arguments.iter().position(|argument| argument == "--requirepass")?;
+        arguments.get(at + 1).map(String::as_str)
+    }
+
     /// The same for a command that is not text.
     pub(crate) fn query<T: FromRedisValue>(&self, command: &Cmd) -> T {
         let mut connection = connect(self.address).expect("it listens");
+        if let Some(password) = self.password() {
+            Cmd::new().arg("AUTH").arg(password).exec(&mut connection).expect("its own password");
+        }
         command.query(&mut connection).unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 }
@@ -179,6 +191,13 @@ fn free_addresses() -> [SocketAddr; 2] {
     listeners.map(|listener| listener.local_addr().expect("it listens"))
 }
 
+/// Puts a server's certificate and key where it runs.
+pub(super) fn put_identity(home: &Path, identity: &Identity) {
+    for (name, text) in [(CERTIFICATE, &identity.certificate), (KEY, &identity.key)] {
+        fs::write(home.join(name), text).expect("the directory is ours");
+    }
+}
+
 fn owned(arguments: &[&str]) -> Vec<String> {
     arguments.iter().map(ToString::to_string).collect()
 }
@@ -191,7 +210,7 @@ fn connect(address: SocketAddr) -> redis::RedisResult<Connection> {
 
 /// The server's program: the one named in the environment, else the one that `tests/run` has unpacked, else the
 /// system's.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/redis/bin/redis-server");
     env::var_os("REDIS_SERVER")
         .map_or_else(|| if unpacked.exists() { unpacked } else { "redis-server".into() }, PathBuf::from)

@@ -28,7 +28,7 @@ use std::{ffi::OsString, fmt, path::Path};
 use app_manager::app::settings::Problems;
 
 pub use readme::table;
-pub use redis::{RedisConfig, RedisUrl};
+pub use redis::{Password, RedisConfig, RedisUrl, SentinelConfig};
 pub use server_settings::SERVER_SETTINGS;
 pub use typed::{
     Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions, SubscriptionErrorStyle,

@@ -10,7 +10,7 @@ const DEFAULT_PORT: u16 = 6379;
 /// How Redis is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// The server, or those nodes of a cluster that are asked first. Never empty.
+    /// The server, or those nodes of a cluster that are asked first, or the sentinels. Never empty.
     pub urls: Vec<RedisUrl>,
     /// What every key and topic begins with.
     pub prefix: String,
@@ -18,6 +18,37 @@ pub struct RedisConfig {
     pub tls: bool,
     /// Whether it is a cluster.
     pub cluster: bool,
+    /// What sentinels are asked, if the URLs are theirs. User, password and database of the first URL are then for the
+    /// servers that they watch.
+    pub sentinel: Option<SentinelConfig>,
+}
+
+/// What sentinels are asked, and how they let us in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelConfig {
+    /// The name of the primary that they watch.
+    pub master: String,
+    /// Their own user.
+    pub username: Option<String>,
+    /// Their own password.
+    pub password: Option<Password>,
+}
+
+/// A password, which `Debug` hides.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// The password itself: for the client that connects, never for a log.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(***)")
+    }
 }
 
 /// A complete Redis URL, `redis[s]://[user:password@]host:port[/database]`. `Debug` and `Display` hide the password.
@@ -34,6 +65,13 @@ impl RedisUrl {
     fn database(&self) -> u16 {
         let (_, rest) = self.0.split_once("://").expect("a URL that was read has a scheme");
         rest.split_once('/').map_or(0, |(_, database)| database.parse().expect("it was read as a number"))
+    }
+
+    /// What stands in it beside the server's address: `user:password@`, and `/database`.
+    fn surroundings(&self) -> (&str, &str) {
+        let (_, rest) = self.0.split_once("://").expect("a URL that was read has a scheme");
+        let (user, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+        (user, address.split_once('/').map_or("", |(_, database)| database))
     }
 
     /// The whole URL, password and all: for the client that connects, never for a log.
@@ -60,12 +98,55 @@ pub(super) fn build(server: &Values, problems: &mut Problems) -> RedisConfig {
     let tls = server.is_on("redis_tls") || text.contains("rediss://");
     let urls: Vec<_> = text.split(',').map(|url| RedisUrl(with_scheme(url, tls))).collect();
     let prefix = server.text("redis_prefix").expect("redis_prefix has a default");
-    // A list of servers can only mean a cluster.
-    let cluster = server.is_on("redis_cluster") || urls.len() > 1;
+    let sentinel = sentinel(server, &urls, problems);
+    // A list of servers can only mean a cluster, unless they are sentinels.
+    let cluster = server.is_on("redis_cluster") || (urls.len() > 1 && sentinel.is_none());
     if cluster && urls.iter().any(|url| url.database() != 0) {
         problems.add(server.source("redis_url"), "a Redis cluster has no database but 0");
     }
-    RedisConfig { urls, prefix, tls, cluster }
+    RedisConfig { urls, prefix, tls, cluster, sentinel }
+}
+
+fn sentinel(server: &Values, urls: &[RedisUrl], problems: &mut Problems) -> Option<SentinelConfig> {
+    let username = server.text("redis_sentinel_username");
+    let password = server.password("redis_sentinel_password").map(Password);
+    let Some(master) = server.text("redis_sentinel_master") else {
+        let keys = ["redis_sentinel_username", "redis_sentinel_password"];
+        for key in keys.into_iter().filter(|key| server.value(key).is_some()) {
+            problems.add(server.source(key), "needs redis_sentinel_master");
+        }
+        return None;
+    };
+    if server.is_on("redis_cluster") {
+        problems.add(server.source("redis_sentinel_master"), "cannot be combined with redis_cluster");
+    }
+    if username.is_some() && password.is_none() {
+        problems.add(server.source("redis_sentinel_username"), "needs redis_sentinel_password");
+    }
+    let first = urls[0].surroundings();
+    if urls[1..].iter().map(RedisUrl::surroundings).any(|other| other != ("", "") && other != first) {
+        let what = "user, password and database are those of the servers that the sentinels watch: give them once, \
+                    in the first URL";
+        problems.add(server.source("redis_url"), what);
+    }
+    Some(SentinelConfig { master, username, password })
+}
+
+/// Reads the name that sentinels have for a primary.
+pub(super) fn read_master(text: &str) -> Result<String, String> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if text.is_empty() || !text.bytes().all(sound) {
+        return Err("must be letters, digits, '.', '-' and '_'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a user or a password.
+pub(super) fn read_credential(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("must not be empty or contain control characters".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// One scheme for all nodes: half an encrypted cluster is a mistake that nobody wants to find later.

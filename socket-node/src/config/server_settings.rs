@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use app_manager::app::settings::{Kind, Places, Setting, read_origin};
 
-use super::redis::{read_prefix, read_urls};
+use super::redis::{read_credential, read_master, read_prefix, read_urls};
 
 /// The `.env` file that is read when no other is named. It alone may be missing.
 pub(super) const DEFAULT_ENV_FILE: &str = "./.env";
@@ -65,11 +65,30 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         "redis_url",
         Kind::Url(read_urls),
         Some("localhost:6379"),
-        "URL of Redis, with or without `redis://` or `rediss://`; several separated by commas are a cluster's nodes",
+        "URL of Redis, with or without `redis://` or `rediss://`; several separated by commas are a cluster's nodes, or \
+         sentinels",
     ),
     Setting::new("redis_tls", Kind::Bool, Some("false"), "Whether to use TLS for Redis"),
     Setting::new("redis_cluster", Kind::Bool, Some("false"), "Whether Redis is a cluster")
         .also(&["redis_cluster_mode"]),
+    Setting::new(
+        "redis_sentinel_master",
+        Kind::Text(read_master),
+        None,
+        "Name of the primary that sentinels watch; with it, `redis_url` lists the sentinels",
+    ),
+    Setting::new(
+        "redis_sentinel_username",
+        Kind::Text(read_credential),
+        None,
+        "User of the sentinels, if they have users; that of Redis stands in `redis_url`",
+    ),
+    Setting::new(
+        "redis_sentinel_password",
+        Kind::Password(read_credential),
+        None,
+        "Password of the sentinels, if they have one; that of Redis stands in `redis_url`",
+    ),
     Setting::new(
         "log_level",
         Kind::Choice(&["trace", "debug", "info", "warn", "error"]),

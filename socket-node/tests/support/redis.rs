@@ -90,7 +90,13 @@ impl Drop for Redis {
 /// The way to what listens on a port: a server, or something in front of one.
 pub(crate) fn link(port: u16) -> Link {
     let url = RedisUrl::parse(&format!("127.0.0.1:{port}")).expect("a good URL");
-    let config = RedisConfig { urls: vec![url], prefix: "test".to_owned(), tls: false, cluster: false };
+    let config = RedisConfig {
+        urls: vec![url],
+        prefix: "test".to_owned(),
+        tls: false,
+        cluster: false,
+        sentinel: None,
+    };
     Link::new(&config).expect("the client takes it")
 }
 

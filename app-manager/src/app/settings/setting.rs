@@ -59,6 +59,8 @@ pub enum Kind {
     Url(Check),
     /// A text that is never shown.
     Secret(Check),
+    /// The same, for what the server itself has to show to others.
+    Password(Check),
     /// Texts, separated by commas where there are no arrays.
     List(Check),
     /// An array of webhook targets.
@@ -136,6 +138,7 @@ impl Kind {
             | Self::Digits
             | Self::Url(_)
             | Self::Secret(_)
+            | Self::Password(_)
             | Self::Unavailable(_) => "string",
             Self::List(_) => "list",
             Self::Webhooks => "array",

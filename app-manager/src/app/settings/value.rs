@@ -22,6 +22,8 @@ pub enum Value {
     Url(String),
     /// A text that nobody outside this package reads.
     Secret(Hidden),
+    /// A password that the server itself uses.
+    Password(String),
     /// Texts.
     List(Vec<String>),
     /// Targets of webhooks.
@@ -75,6 +77,7 @@ impl Kind {
             }
             Self::Url(check) => text_of(raw).and_then(check).map(Value::Url),
             Self::Secret(check) => text_of(raw).and_then(check).map(|text| Value::Secret(Hidden(text))),
+            Self::Password(check) => text_of(raw).and_then(check).map(Value::Password),
             Self::List(check) => list_of(*check, raw).map(Value::List),
             Self::Webhooks => Err("must be an array of webhook targets".to_owned()),
             Self::Unavailable(way_out) => Err(format!("is not available in this version; {way_out}")),
@@ -87,7 +90,8 @@ impl Kind {
             Self::Bool | Self::Number { .. } | Self::Limit | Self::Choice(_) => true,
             // Where a secret lands by mistake: id, key and secret in the wrong order.
             Self::Digits | Self::Text(_) | Self::List(_) => false,
-            Self::Url(_) | Self::Secret(_) | Self::Webhooks | Self::Unavailable(_) => false,
+            Self::Url(_) | Self::Secret(_) | Self::Password(_) => false,
+            Self::Webhooks | Self::Unavailable(_) => false,
         }
     }
 }
@@ -190,7 +194,7 @@ impl fmt::Display for Value {
             Self::Limit(Some(number)) => write!(f, "{number}"),
             Self::Text(text) => f.write_str(text),
             Self::Url(urls) => f.write_str(&without_credentials(urls)),
-            Self::Secret(_) => f.write_str("(hidden)"),
+            Self::Secret(_) | Self::Password(_) => f.write_str("(hidden)"),
             Self::List(texts) => f.write_str(&texts.join(", ")),
             Self::Webhooks(targets) => {
                 let urls = targets.iter().map(|WebhookTarget { endpoint: Endpoint::Url(url), .. }| url);

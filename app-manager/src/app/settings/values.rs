@@ -145,6 +145,17 @@ impl Values {
         texts
     }
 
+    /// This password of the server's, if it was given: for whoever asks for it, never for a log.
+    ///
+    /// # Panics
+    /// If the table has no such password.
+    pub fn password(&self, key: &str) -> Option<String> {
+        match self.value(key)? {
+            Value::Password(password) => Some(password),
+            other => unreachable!("{key} is a password, not {other}"),
+        }
+    }
+
     pub(super) fn secret(&self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::Secret(secret) => Some(secret.0),

@@ -222,17 +222,6 @@ impl Dialect {
         }
     }
 
-    /// Makes sure that the server still answers and, in a cluster, that it has not become a replica.
-    ///
-    /// # Errors
-    /// If it is not so.
-    pub async fn check(self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        match self {
-            Self::Server => redis::cmd("PING").exec_async(connection).await,
-            Self::Cluster => expect_owner(connection).await,
-        }
-    }
-
     /// Sends messages, of which each has to be taken.
     ///
     /// # Errors
@@ -304,7 +293,8 @@ mod tests {
     fn lines(urls: &[&str]) -> Lines {
         let urls: Vec<_> = urls.iter().map(|url| RedisUrl::parse(url).unwrap()).collect();
         let cluster = urls.len() > 1;
-        Lines::new(&RedisConfig { urls, prefix: "test".to_owned(), tls: false, cluster }).unwrap()
+        let prefix = "test".to_owned();
+        Lines::new(&RedisConfig { urls, prefix, tls: false, cluster, sentinel: None }).unwrap()
     }
 
     #[test]

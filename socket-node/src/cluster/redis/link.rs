@@ -8,7 +8,10 @@ use redis::{
     aio::MultiplexedConnection,
 };
 
-use super::owners::{Owners, expect_owner};
+use super::{
+    owners::{Owners, expect_owner},
+    sentinels::{Sentinels, check_role},
+};
 use crate::config::{RedisConfig, RedisUrl};
 
 /// Time for a connection to stand.
@@ -30,6 +33,8 @@ enum Way {
     Server(Arc<Client>),
     /// The one of a cluster that has a slot at the time.
     Owner(Owners, u16),
+    /// The one that sentinels have made the primary at the time.
+    Primary(Sentinels),
 }
 
 impl Link {
@@ -38,7 +43,11 @@ impl Link {
     /// # Errors
     /// If the client does not take the URL.
     pub fn new(config: &RedisConfig) -> anyhow::Result<Self> {
-        Ok(Self { way: Way::Server(Client::open(address(&config.urls[0])?)?.into()) })
+        let way = match &config.sentinel {
+            Some(sentinel) => Way::Primary(Sentinels::new(config, sentinel)?),
+            None => Way::Server(Client::open(address(&config.urls[0])?)?.into()),
+        };
+        Ok(Self { way })
     }
 
     /// The way to whichever server of a cluster has a slot when a connection is opened.
@@ -78,6 +87,22 @@ impl Link {
                 expect_owner(&mut connection).await?;
                 Ok(connection)
             }
+            Way::Primary(sentinels) => {
+                let client = sentinels.primary().await?;
+                client.get_multiplexed_async_connection_with_config(config).await
+            }
+        }
+    }
+
+    /// Finds out whether the server of a connection still answers, and is still the one to which the way leads.
+    ///
+    /// # Errors
+    /// If it is not: then the connection is as good as lost.
+    pub async fn check(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+        match &self.way {
+            Way::Server(_) => redis::cmd("PING").exec_async(connection).await,
+            Way::Owner(..) => expect_owner(connection).await,
+            Way::Primary(_) => check_role(connection).await,
         }
     }
 }

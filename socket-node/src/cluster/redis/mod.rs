@@ -1,9 +1,9 @@
 //! What the nodes of one server share through Redis.
 //!
 //! Suggested reading order: [`keys`], where things are; [`line`], the ways there; [`link`], how a connection is opened,
-//! and `owners`, to which server of a cluster; [`bus`], what nodes tell each other; [`cache`], the last event of every
-//! cache channel; [`census`], who is where; [`share`], who does which part of what one node alone may do; [`queue`], where
-//! webhooks wait.
+//! with `owners`, to which server of a cluster, and `sentinels`, to which server that they watch; [`bus`], what nodes tell
+//! each other; [`cache`], the last event of every cache channel; [`census`], who is where; [`share`], who does which part
+//! of what one node alone may do; [`queue`], where webhooks wait.
 
 pub mod bus;
 pub mod cache;
@@ -13,4 +13,5 @@ pub mod line;
 pub mod link;
 mod owners;
 pub mod queue;
+mod sentinels;
 pub mod share;

@@ -41,6 +41,22 @@ const FLAGS: &[(&str, &str)] = &[
     ("--bind-address 300.0.0.1", "--bind-address: must be an IP address such as 0.0.0.0 or ::"),
     ("--redis-cluster --redis-url u:p@a/1", "--redis-url: a Redis cluster has no database but 0"),
     ("--redis-url a,b/00,c/2", "--redis-url: a Redis cluster has no database but 0"),
+    ("--redis-sentinel-master a:b", "--redis-sentinel-master: must be letters, digits, '.', '-' and '_'"),
+    (
+        "--redis-sentinel-master main --redis-cluster",
+        "--redis-sentinel-master: cannot be combined with redis_cluster",
+    ),
+    ("--redis-sentinel-password x", "--redis-sentinel-password: needs redis_sentinel_master"),
+    ("--redis-sentinel-username x", "--redis-sentinel-username: needs redis_sentinel_master"),
+    (
+        "--redis-sentinel-master main --redis-sentinel-username x",
+        "--redis-sentinel-username: needs redis_sentinel_password",
+    ),
+    (
+        "--redis-sentinel-master main --redis-url a:1,redis://:p@b:2",
+        "--redis-url: user, password and database are those of the servers that the sentinels watch: give them once, in \
+         the first URL",
+    ),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
     ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),
     ("--app-manager dynamodb", "--app-manager: must be array, not 'dynamodb'"),

@@ -10,6 +10,8 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         ("check_config" | "version" | "help" | "env_file" | "config_file", _) => None,
         // Neither goes without the other.
         ("tls_cert" | "tls_key", _) => None,
+        // Nor these without the master's name.
+        ("redis_sentinel_username" | "redis_sentinel_password", _) => None,
         ("app_id", _) => Some("1"),
         ("app_key", _) => Some("another"),
         ("app_manager", _) => Some("array"),
@@ -24,7 +26,7 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         (_, Kind::Choice(words)) if words.contains(&"redis") => Some("local"),
         (_, Kind::Choice(words)) => words.last().copied(),
         (_, Kind::Text(_)) => Some("other"),
-        (_, Kind::Secret(_)) => Some("another secret"),
+        (_, Kind::Secret(_) | Kind::Password(_)) => Some("another secret"),
         (_, Kind::Digits | Kind::Url(_) | Kind::List(_)) => panic!("{} needs a value here", setting.key),
         (_, Kind::Webhooks | Kind::Unavailable(_)) => None,
     }
@@ -188,6 +190,34 @@ fn zero_and_minus_one_are_unlimited() {
         assert_eq!(config.apps[0].limits.max_connections, None);
     }
     assert_eq!(one_app().args("--app-max-connections 3").config().apps[0].limits.max_connections, Some(3));
+}
+
+#[test]
+fn sentinels_and_what_they_ask_for_can_be_named_in_every_place() {
+    let file = file_with(
+        r#", "redis_url": "redis://u:p@one/3,two:1", "redis_sentinel_master": "main.1", "redis_sentinel_username": "s",
+            "redis_sentinel_password": "t""#,
+    );
+    for operator in [
+        one_app()
+            .args("--redis-url redis://u:p@one/3,two:1 --redis-sentinel-master main.1")
+            .args("--redis-sentinel-username s --redis-sentinel-password t"),
+        one_app()
+            .env("REDIS_URL", "redis://u:p@one/3,two:1")
+            .env("REDIS_SENTINEL_MASTER", "main.1")
+            .env("REDIS_SENTINEL_USERNAME", "s")
+            .env("REDIS_SENTINEL_PASSWORD", "t"),
+        nothing().config_file(&file),
+    ] {
+        let redis = operator.args("--adapter-driver redis").config().redis;
+        let urls: Vec<_> = redis.urls.iter().map(|url| url.with_password()).collect();
+        assert_eq!(urls, ["redis://u:p@one:6379/3", "redis://two:1"]);
+        assert!(!redis.cluster);
+        let sentinel = redis.sentinel.expect("it is named");
+        assert_eq!((&*sentinel.master, sentinel.username.as_deref()), ("main.1", Some("s")));
+        assert_eq!(sentinel.password.expect("it is given").reveal(), "t");
+    }
+    assert_eq!(one_app().args("--redis-url one").config().redis.sentinel, None);
 }
 
 #[test]

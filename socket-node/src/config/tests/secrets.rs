@@ -17,12 +17,15 @@ fn a_running_configuration_shows_no_secret() {
     );
     let operator = nothing()
         .config_file(&format!(r#"{{"applications": [{}]}}"#, app("1", &entries)))
-        .env("REDIS_URL", &format!("redis://user:{CANARY}@localhost,redis://:{CANARY}@other"));
+        .env("REDIS_URL", &format!("redis://user:{CANARY}@localhost,redis://user:{CANARY}@other"))
+        .env("REDIS_SENTINEL_PASSWORD", CANARY)
+        .env("REDIS_SENTINEL_MASTER", "main");
     let Ok(startup @ Startup::Run(_)) = operator.load() else { panic!("a server would start") };
     assert_silent(&startup);
     let text = operator.args("--check-config").printed();
     assert!(!text.contains(CANARY), "{text}");
     assert!(text.contains("redis_url = redis://***@localhost:6379,redis://***@other:6379"), "{text}");
+    assert!(text.contains("redis_sentinel_password = (hidden)  (environment variable"), "{text}");
     assert!(text.contains("app_secret = (hidden)  (config.json: applications[0].app_secret)"), "{text}");
     assert!(text.contains("webhooks = https://a.example/?***"), "{text}");
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{BusState, figures::Counts, hearing::Hearing, questions::Questions, retry, wanted::Wanted};
+use super::{BusState, figures::Counts, hearing::Hearing, retry, wanted::Wanted, wire::Wire};
 use crate::cluster::redis::line::{Line, names};
 
 /// Topics in one command.
@@ -29,7 +29,7 @@ pub(super) struct Ear {
     wanted: Arc<Wanted>,
     hearing: Arc<Hearing>,
     counts: Arc<Counts>,
-    questions: Arc<Questions>,
+    wire: Arc<Wire>,
     state: watch::Sender<BusState>,
 }
 
@@ -39,10 +39,10 @@ impl Ear {
         wanted: Arc<Wanted>,
         hearing: Arc<Hearing>,
         counts: Arc<Counts>,
-        questions: Arc<Questions>,
+        wire: Arc<Wire>,
         state: watch::Sender<BusState>,
     ) -> Self {
-        Self { control: line.control(), line, wanted, hearing, counts, questions, state }
+        Self { control: line.control(), line, wanted, hearing, counts, wire, state }
     }
 
     /// Never returns.
@@ -102,13 +102,13 @@ impl Ear {
             Ok(()) => {
                 *failures = 0;
                 info!(generation, topics = self.wanted.count(), "hearing from Redis");
-                self.questions.open(generation, connection);
+                self.wire.open(generation, connection);
                 self.state.send_replace(BusState::Listening(generation));
                 self.keep(connection, lost).await
             }
             Err(error) => error,
         };
-        self.questions.close();
+        self.wire.close();
         self.wanted.lost();
         self.state.send_replace(BusState::Away);
         error
@@ -133,7 +133,7 @@ impl Ear {
                 self.subscribe_wanted(connection).await?;
                 self.unsubscribe_unwanted(connection).await?;
                 if next_ping <= Instant::now() {
-                    self.line.dialect.check(connection).await?;
+                    self.line.link.check(connection).await?;
                     next_ping = Instant::now() + PING;
                 }
                 Ok(())

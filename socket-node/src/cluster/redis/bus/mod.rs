@@ -10,7 +10,7 @@
 //!
 //! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`outbox`] and
 //! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`], [`origins`] and
-//! [`trails`], what becomes of a message that arrives; [`questions`], what is asked in order with that; [`figures`], what
+//! [`trails`], what becomes of a message that arrives; [`wire`], what is asked in order with that; [`figures`], what
 //! is counted; [`recent`], how things are forgotten.
 
 mod command;
@@ -22,10 +22,10 @@ mod notice;
 mod origins;
 mod outbox;
 mod publisher;
-mod questions;
 mod recent;
 mod trails;
 mod wanted;
+mod wire;
 
 use std::{
     sync::{
@@ -47,8 +47,8 @@ use self::{
     hearing::{Hear, Hearing},
     outbox::Outbox,
     publisher::Publisher,
-    questions::Questions,
     wanted::Wanted,
+    wire::Wire,
 };
 use super::{
     keys::Shard,
@@ -80,7 +80,7 @@ struct Voice {
     outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
     nodes: Arc<AtomicU32>,
-    questions: Arc<Questions>,
+    wire: Arc<Wire>,
     state: watch::Receiver<BusState>,
 }
 
@@ -169,8 +169,8 @@ impl Bus {
 
     /// A connection with its number, while this node hears: who has an answer on it to a question about a topic's keys
     /// has heard all that was published on the topic before.
-    pub(super) fn connection(&self, topic: &Topic) -> Option<(u64, MultiplexedConnection)> {
-        self.lines.of_topic(topic).questions.connection()
+    pub(super) fn wire(&self, topic: &Topic) -> Option<(u64, MultiplexedConnection)> {
+        self.lines.of_topic(topic).wire.get()
     }
 
     /// Tells all other nodes to do something.
@@ -242,16 +242,16 @@ impl Voice {
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (keys, nodes) = (line.keys.clone(), Arc::<AtomicU32>::default());
         let outbox = Arc::new(Outbox::new(origin, keys.clone(), line.dialect, line.control(), line.reach));
-        let questions = Arc::<Questions>::default();
+        let wire = Arc::<Wire>::default();
         let wanted = Arc::new(Wanted::new(keys));
         let hearing = Arc::new(Hearing::new(node, line, wanted.clone(), counts.clone(), hear.clone()));
         let (sender, state) = watch::channel(BusState::Away);
-        let ear = Ear::new(line.clone(), wanted.clone(), hearing, counts.clone(), questions.clone(), sender);
+        let ear = Ear::new(line.clone(), wanted.clone(), hearing, counts.clone(), wire.clone(), sender);
         let publisher = Publisher::new(line.clone(), outbox.clone(), counts.clone(), nodes.clone());
         let work = async {
             tokio::join!(ear.run(), publisher.run());
         };
-        (Self { outbox, wanted, nodes, questions, state }, work)
+        (Self { outbox, wanted, nodes, wire, state }, work)
     }
 }
 

@@ -165,6 +165,7 @@ impl Publisher {
     }
 
     async fn check(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        self.line.link.check(connection).await?;
         let listeners = self.listeners(connection).await?;
         self.peers.found(listeners);
         self.nodes.store(listeners, Relaxed);

@@ -106,7 +106,7 @@ impl RedisCache {
     pub async fn recall(&self, topic: &Topic) -> Result<Found, CacheAway> {
         let recall = async {
             self.bus.settled(topic).await;
-            let (generation, mut connection) = self.connection(topic)?;
+            let (generation, mut connection) = self.wire(topic)?;
             let key = scripts::event_key(self.keys(topic), topic);
             let mut pipeline = redis::pipe();
             pipeline.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
@@ -127,7 +127,7 @@ impl RedisCache {
     /// [`CacheAway`], after a second at most.
     pub async fn restore(&self, topic: &Topic, kept: &Kept) -> Result<bool, CacheAway> {
         let restore = async {
-            let (_, mut connection) = self.connection(topic)?;
+            let (_, mut connection) = self.wire(topic)?;
             let (event, miss) =
                 (scripts::event_key(self.keys(topic), topic), scripts::miss_key(self.keys(topic), topic));
             let left = scripts::milliseconds(kept.left).max(1);
@@ -146,7 +146,7 @@ impl RedisCache {
     /// [`CacheAway`], after a second at most.
     pub async fn is_first_miss(&self, topic: &Topic) -> Result<bool, CacheAway> {
         let ask = async {
-            let (_, mut connection) = self.connection(topic)?;
+            let (_, mut connection) = self.wire(topic)?;
             let answer = scripts::is_first_miss(self.keys(topic), topic, &mut connection).await;
             answer.map_err(|error| away(&error))
         };
@@ -155,10 +155,7 @@ impl RedisCache {
 
     /// The number of the connection on which this node hears what happens in a channel, while it does.
     pub fn generation(&self, topic: &Topic) -> Option<u64> {
-        match *self.state(Shard::of_topic(topic)).borrow() {
-            BusState::Listening(generation) => Some(generation),
-            BusState::Away => None,
-        }
+        self.bus.wire(topic).map(|(generation, _)| generation)
     }
 
     /// Waits until all of it can be reached, as long as the patience lasts; false if it is not so by then.
@@ -189,8 +186,8 @@ impl RedisCache {
         &self.lines.of_topic(topic).keys
     }
 
-    fn connection(&self, topic: &Topic) -> Result<(u64, MultiplexedConnection), CacheAway> {
-        self.bus.connection(topic).ok_or(CacheAway)
+    fn wire(&self, topic: &Topic) -> Result<(u64, MultiplexedConnection), CacheAway> {
+        self.bus.wire(topic).ok_or(CacheAway)
     }
 }
 

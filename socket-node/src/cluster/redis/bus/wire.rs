@@ -6,9 +6,9 @@ use redis::aio::MultiplexedConnection;
 /// There while this node hears everything that it wants to. Redis answers on it and passes messages on in one order: who
 /// has an answer has given to this node all that was published before the question.
 #[derive(Debug, Default)]
-pub(super) struct Questions(Mutex<Option<(u64, MultiplexedConnection)>>);
+pub(super) struct Wire(Mutex<Option<(u64, MultiplexedConnection)>>);
 
-impl Questions {
+impl Wire {
     /// From now on it can be asked on this connection, the one with this number.
     pub(super) fn open(&self, generation: u64, connection: &MultiplexedConnection) {
         *self.0.lock() = Some((generation, connection.clone()));
@@ -20,7 +20,7 @@ impl Questions {
     }
 
     /// The connection and its number.
-    pub(super) fn connection(&self) -> Option<(u64, MultiplexedConnection)> {
+    pub(super) fn get(&self) -> Option<(u64, MultiplexedConnection)> {
         self.0.lock().clone()
     }
 }
