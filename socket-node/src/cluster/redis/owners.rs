@@ -167,10 +167,14 @@ pub(super) async fn expect_owner(connection: &mut MultiplexedConnection) -> Redi
     }
 }
 
+/// What a server knows of slots. One that knows of none has left the cluster, or has not come to it yet, and is not to be
+/// believed.
 async fn slots(server: ConnectionInfo) -> RedisResult<Map> {
     let address = server.addr().clone();
     let mut connection = link::connect(&Client::open(server)?).await?;
-    read(&redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?, &address)
+    let answer: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
+    let map = read(&answer, &address)?;
+    if map.owners.is_empty() { Err((ErrorKind::Io, "a server knows of no slots").into()) } else { Ok(map) }
 }
 
 /// Reads what `CLUSTER SLOTS` answers: for each range its first and last slot, and its servers, the owner before the

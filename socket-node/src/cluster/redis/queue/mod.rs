@@ -1,7 +1,7 @@
 //! The queue of webhooks in Redis: any node puts jobs in, and all nodes work them off.
 //!
 //! Each shard has a stream. A job is in that of its first channel, from the push until it is delivered or among the
-//! dead letters. One node at a time works a stream off, by its [`Share`](super::share::Share), from the beginning: what
+//! dead letters. One node at a time works a stream off, by its [`Share`], from the beginning: what
 //! a dead node had under way is still there, before everything that came later. So a consumer group would have nothing
 //! to add; and should two nodes ever work off the same stream for a moment, as after a freeze, each still goes through
 //! it in order. Endpoints see some requests twice then, with the same ids, but nothing for the first time too late.
