@@ -59,6 +59,7 @@ async fn a_connections_lines_say_whose_it_is_and_how_it_ended() {
     node.terminate();
     staying.expect_end(4200).await;
     drop(staying);
+    node.wait_for_log("ended with 4200").await;
     let lines = lines(node).await;
     for (socket_id, code) in ends {
         let about = |line: &&Value| line["socket_id"] == *socket_id;
