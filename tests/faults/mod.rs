@@ -2,7 +2,7 @@
 //!
 //! The figures are those that operators are promised. Durations that a test waits for are those of the fault itself.
 
-mod traffic;
+pub(crate) mod traffic;
 
 mod bystanders;
 mod cache;

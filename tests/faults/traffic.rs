@@ -21,7 +21,7 @@ use crate::support::{
 
 /// Channels on which is published, unless a test says how many. Each has one publisher, who uses one node: the order of a
 /// channel's events is that in which one node took them.
-pub(super) const CHANNELS: usize = 20;
+pub(crate) const CHANNELS: usize = 20;
 
 /// Clients that connect at the same time.
 const AT_ONCE: usize = 100;
@@ -57,27 +57,27 @@ struct Listener {
 
 /// Clients that listen, on all nodes and to all channels.
 #[derive(Debug)]
-pub(super) struct Audience {
+pub(crate) struct Audience {
     listeners: Vec<Listener>,
 }
 
 /// What the audience heard, judged apart: what had to cross over to another node, and what had not.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Verdicts {
+pub(crate) struct Verdicts {
     /// On clients of the node on which it was published.
-    pub(super) local: Verdict,
+    pub(crate) local: Verdict,
     /// On clients of other nodes.
-    pub(super) remote: Verdict,
+    pub(crate) remote: Verdict,
 }
 
 impl Audience {
     /// So many clients, subscribed.
-    pub(super) async fn of<R>(cluster: &Cluster<R>, clients: usize) -> Self {
+    pub(crate) async fn of<R>(cluster: &Cluster<R>, clients: usize) -> Self {
         Self::on(cluster, CHANNELS, clients).await
     }
 
     /// The same with so many channels.
-    pub(super) async fn on<R>(cluster: &Cluster<R>, channels: usize, clients: usize) -> Self {
+    pub(crate) async fn on<R>(cluster: &Cluster<R>, channels: usize, clients: usize) -> Self {
         let nodes = cluster.nodes();
         let connecting = (0..clients).map(|number| async move {
             // Each channel has listeners on every node.
@@ -91,13 +91,13 @@ impl Audience {
     }
 
     /// Waits until everybody has heard the end, and judges by what was published.
-    pub(super) async fn verdicts(self, published: &[Published]) -> Verdicts {
+    pub(crate) async fn verdicts(self, published: &[Published]) -> Verdicts {
         let [verdicts] = self.verdicts_by(published, |_| 0).await;
         verdicts
     }
 
     /// The same for kinds of channels, each judged apart.
-    pub(super) async fn verdicts_by<const KINDS: usize>(
+    pub(crate) async fn verdicts_by<const KINDS: usize>(
         self,
         published: &[Published],
         kind: impl Fn(&str) -> usize,
@@ -127,7 +127,7 @@ impl Audience {
 impl Verdicts {
     /// Fails the test unless everybody heard everything once and in order.
     #[track_caller]
-    pub(super) fn assert_sound(&self) {
+    pub(crate) fn assert_sound(&self) {
         self.local.assert_sound();
         self.remote.assert_sound();
     }
@@ -135,7 +135,7 @@ impl Verdicts {
     /// Fails the test unless everybody heard everything once and in order, but for what did not cross over to another
     /// node: how many events that were, for all clients.
     #[track_caller]
-    pub(super) fn assert_sound_but_for_lost(&self) -> u64 {
+    pub(crate) fn assert_sound_but_for_lost(&self) -> u64 {
         self.local.assert_sound();
         Verdict { lost: 0, ..self.remote }.assert_sound();
         self.remote.lost as u64
@@ -162,24 +162,24 @@ async fn listen(mut client: Client) -> Vec<Heard> {
 
 /// One attempt to publish.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Published {
+pub(crate) struct Published {
     channel: usize,
     sequence: u64,
     at: Instant,
     /// Whether the answer was 200.
-    pub(super) acknowledged: bool,
+    pub(crate) acknowledged: bool,
     /// How long the answer took.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// Publishes events with these numbers on every channel, one each in the time between two beats, and comes back with what
 /// became of them.
-pub(super) async fn publish<R>(cluster: &Cluster<R>, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
+pub(crate) async fn publish<R>(cluster: &Cluster<R>, numbers: Range<u64>, beat: Duration) -> Vec<Published> {
     publish_on(cluster, CHANNELS, numbers, beat).await
 }
 
 /// The same on so many channels.
-pub(super) async fn publish_on<R>(
+pub(crate) async fn publish_on<R>(
     cluster: &Cluster<R>,
     channels: usize,
     numbers: Range<u64>,
@@ -211,12 +211,12 @@ async fn publish_numbers(node: &Node, number: usize, numbers: Range<u64>, beat: 
 }
 
 /// Publishes the end of every channel, as often as it takes until that is acknowledged.
-pub(super) async fn publish_the_end<R>(cluster: &Cluster<R>) {
+pub(crate) async fn publish_the_end<R>(cluster: &Cluster<R>) {
     publish_the_end_on(cluster, CHANNELS).await;
 }
 
 /// The same of so many channels.
-pub(super) async fn publish_the_end_on<R>(cluster: &Cluster<R>, channels: usize) {
+pub(crate) async fn publish_the_end_on<R>(cluster: &Cluster<R>, channels: usize) {
     for number in 0..channels {
         let end = json!({"name": END, "channel": channel(number), "data": ""});
         publish_surely(origin(cluster, number), &end).await;
@@ -224,7 +224,7 @@ pub(super) async fn publish_the_end_on<R>(cluster: &Cluster<R>, channels: usize)
 }
 
 /// Publishes one event, as often as it takes until that is acknowledged.
-pub(super) async fn publish_surely(node: &Node, event: &serde_json::Value) {
+pub(crate) async fn publish_surely(node: &Node, event: &serde_json::Value) {
     let api = node.api();
     let publishing = async {
         while api.post("/events", event).await.status != 200 {

@@ -2,4 +2,5 @@
 
 mod descriptors;
 mod slow_readers;
+mod two_nodes;
 mod webhooks;

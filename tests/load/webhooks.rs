@@ -33,13 +33,29 @@ const OUTAGE: Duration = Duration::from_secs(10);
 /// Below this, a difference between two figures is noise.
 const NOISE: Duration = Duration::from_millis(20);
 
+/// How often it is measured until the difference is small: what costs the healthy ones anything does so every time, and
+/// what else the machine does, only now and then.
+const TRIES: usize = 3;
+
 /// The path of the endpoint that fails.
 const BROKEN: &str = "/0";
 
-/// Two nodes are measured in the same seconds, of which one has the endpoint that fails: what else the machine does
-/// concerns both.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_fails_loses_nothing_and_costs_the_healthy_ones_nothing() {
+    let mut differences = Vec::new();
+    for _ in 0..TRIES {
+        let (without, beside) = measure().await;
+        if beside < without.mul_f64(1.2).max(without + NOISE) {
+            return;
+        }
+        differences.push((without, beside));
+    }
+    panic!("p99 of healthy endpoints, alone and beside one that fails: {differences:?}");
+}
+
+/// How long one of a hundred webhooks takes at least: without an endpoint that fails, and beside one. Two nodes are measured
+/// in the same seconds, so that what else the machine does concerns both.
+async fn measure() -> (Duration, Duration) {
     let (mut control, mut receiver) = (Receiver::start().await, Receiver::start().await);
     let (control_node, node) = (node(&control), node(&receiver));
     receiver.always_answer(BROKEN, Answer::Status(500));
@@ -62,7 +78,7 @@ async fn an_endpoint_that_fails_loses_nothing_and_costs_the_healthy_ones_nothing
     println!(
         "p99 of healthy endpoints: {without:?} alone, {beside:?} beside one that failed {failures} times"
     );
-    assert!(beside < without.mul_f64(1.2).max(without + NOISE), "{beside:?} instead of {without:?}");
+    (without, beside)
 }
 
 /// A node with an app for each endpoint: app `n` calls the path `/n`.
