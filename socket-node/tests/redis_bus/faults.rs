@@ -98,6 +98,23 @@ async fn a_silent_redis_is_noticed_within_five_seconds_and_callers_do_not_wait_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_late_to_hear_does_not_take_that_for_silence() {
+    // Six seconds of work, longer than it takes to notice a silent Redis.
+    const MESSAGES: u64 = 600;
+    let redis = Redis::start();
+    let (from, to) =
+        (Node::start_alone(redis.port()), Node::start_busy(redis.port(), Duration::from_millis(10)));
+    for node in [&from, &to] {
+        node.wait_for(|state| *state == BusState::Listening(1)).await;
+    }
+    to.listen("room").await;
+    (0..MESSAGES).for_each(|number| from.publish("room", number).unwrap());
+    to.hears(usize::try_from(MESSAGES).unwrap()).await;
+    assert_eq!(to.numbers(), (0..MESSAGES).collect::<Vec<_>>());
+    assert_eq!(*to.bus.state(Shard::FIRST).borrow(), BusState::Listening(1), "it has kept its connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_outbox_refuses_and_loses_nothing_that_it_accepted() {
     let mut redis = Redis::start();
     let (from, to) = two_nodes(&redis).await;

@@ -58,11 +58,19 @@ impl Node {
 
     /// The same, whether anybody answers on the port or not.
     pub(crate) fn start_alone(port: u16) -> Self {
+        Self::start_busy(port, Duration::ZERO)
+    }
+
+    /// A node that has so much to do with everything that it hears.
+    pub(crate) fn start_busy(port: u16, work: Duration) -> Self {
         let id = NodeId::from_random(getrandom::u64().expect("random numbers"));
         let heard = Arc::<Hearing>::default();
         let hear = {
             let heard = heard.clone();
-            move |what: Heard<'_>| heard.note(what)
+            move |what: Heard<'_>| {
+                std::thread::sleep(work);
+                heard.note(what);
+            }
         };
         let lines = Lines::to_server(link(port), Keys::new(PREFIX));
         let (bus, work) = Bus::start(&lines, id, hear);

@@ -18,9 +18,13 @@ const BATCH: usize = 500;
 /// How often a silent connection is asked whether Redis is still there.
 const PING: Duration = Duration::from_secs(1);
 
-/// Time for an answer here. Together with [`PING`] it is longer than the publishers of all nodes wait, and less than the
-/// five seconds within which a silent loss is to be noticed: a Redis that stands still for a moment costs no event.
-const ANSWER: Duration = Duration::from_millis(3_500);
+/// How long nothing may be heard here while an answer is due. Together with [`PING`] it is longer than the publishers of all
+/// nodes wait, and less than the five seconds within which a silent loss is to be noticed: a Redis that stands still for a
+/// moment costs no event.
+const SILENCE: Duration = Duration::from_millis(3_500);
+
+/// Time for an answer that comes behind everything that was published before it.
+const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Ear {
@@ -98,7 +102,7 @@ impl Ear {
     ) -> RedisError {
         self.hearing.begin(generation);
         self.wanted.connected();
-        let error = match self.subscribe_all(connection).await {
+        let error = match self.unless_silent(self.subscribe_all(connection)).await {
             Ok(()) => {
                 *failures = 0;
                 info!(generation, topics = self.wanted.count(), "hearing from Redis");
@@ -138,9 +142,18 @@ impl Ear {
                 }
                 Ok(())
             };
-            if let Err(error) = done.await {
+            if let Err(error) = self.unless_silent(done).await {
                 return error;
             }
+        }
+    }
+
+    /// Waits for answers as long as anything is heard meanwhile. A node that has much to do is late to hear what comes
+    /// before an answer: if it gave the connection up for that, it would lose all of it.
+    async fn unless_silent(&self, answers: impl Future<Output = RedisResult<()>>) -> RedisResult<()> {
+        tokio::select! {
+            answered = answers => answered,
+            () = self.hearing.silence(SILENCE) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         }
     }
 

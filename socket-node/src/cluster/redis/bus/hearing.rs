@@ -1,10 +1,18 @@
 //! What becomes of a message that Redis passes on: it is read, and given to this node if it is news to it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{
@@ -17,6 +25,9 @@ use super::{
 };
 use crate::{cluster::redis::line::Line, protocol::NodeId};
 
+/// How often it is looked whether anything has come.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Who gets what is heard. It runs in the connection's own task, and is not to wait.
 pub(super) type Hear = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
 
@@ -28,6 +39,8 @@ pub(super) struct Hearing {
     wanted: Arc<Wanted>,
     counts: Arc<Counts>,
     hear: Hear,
+    /// How much has come so far.
+    pushes: AtomicU64,
     order: Mutex<Order>,
 }
 
@@ -52,7 +65,8 @@ impl Hearing {
         hear: Hear,
     ) -> Self {
         let (control, message) = (line.control(), line.dialect.message());
-        Self { node, control, message, wanted, counts, hear, order: Mutex::default() }
+        let (pushes, order) = (AtomicU64::default(), Mutex::default());
+        Self { node, control, message, wanted, counts, hear, pushes, order }
     }
 
     /// From now on, only this connection is heard.
@@ -64,6 +78,7 @@ impl Hearing {
 
     /// Something came on a connection.
     pub(super) fn push(&self, connection: u64, push: PushInfo) {
+        self.pushes.fetch_add(1, Relaxed);
         if push.kind != self.message {
             return;
         }
@@ -76,6 +91,18 @@ impl Hearing {
         }
         if self.deliver(&mut order, &name, message.into()).is_none() {
             self.counts.unknown.one();
+        }
+    }
+
+    /// Waits until nothing has come for so long.
+    pub(super) async fn silence(&self, long: Duration) {
+        let (mut pushes, mut since) = (self.pushes.load(Relaxed), Instant::now());
+        while since.elapsed() < long {
+            sleep(LOOK).await;
+            let now = self.pushes.load(Relaxed);
+            if now != pushes {
+                (pushes, since) = (now, Instant::now());
+            }
         }
     }
 
