@@ -5,7 +5,7 @@ mod headers;
 
 use std::{error::Error, fmt, time::Duration};
 
-use app_manager::{app::App, webhook::Endpoint};
+use app_manager::{app::App, apps::Apps, webhook::Endpoint};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
@@ -25,7 +25,7 @@ use crate::{
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// How attempts are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeliverySettings {
     /// Which addresses may be called.
     pub addresses: AddressPolicy,
@@ -97,7 +97,21 @@ pub enum Cause {
 impl Deliverer {
     /// A deliverer with connections of its own.
     pub fn new(settings: DeliverySettings) -> Self {
-        Self { client: client::new(settings.addresses), settings }
+        Self { client: client::new(settings.addresses.clone()), settings }
+    }
+
+    /// What an attempt may take.
+    pub fn deadline(&self) -> Duration {
+        self.settings.deadline
+    }
+
+    /// Sends the job once, signed by its app as it is now; the first `attempt` is 1. Here alone whoever delivers asks
+    /// for an app, so that a store which has to be waited for is waited for within an attempt.
+    pub async fn attempt_for(&self, apps: &Apps, job: &Job, attempt: u32) -> Outcome {
+        match apps.by_id(job.app_id.as_str()) {
+            Some(app) => self.attempt(&app, job, attempt).await,
+            None => Outcome::Refused { cause: Cause::UnknownApp },
+        }
     }
 
     /// Sends the job once, signed by `app`; the first `attempt` is 1.
@@ -121,7 +135,7 @@ impl Deliverer {
 
     fn request(&self, app: &App, job: &Job, attempt: u32) -> Result<Request<Full<Bytes>>, Cause> {
         let Endpoint::Url(url) = &job.endpoint;
-        let target = Target::parse(url, self.settings.addresses)?;
+        let target = Target::parse(url, &self.settings.addresses)?;
         let mut request = Request::post(target.uri())
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("Socket-Rush/", env!("CARGO_PKG_VERSION")))

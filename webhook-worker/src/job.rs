@@ -81,6 +81,14 @@ impl Job {
         self
     }
 
+    /// What is to be delivered in order, by the same name wherever a job comes from: an app's channel at an endpoint. Of
+    /// a job with several channels it is the first.
+    pub fn group(&self) -> String {
+        let Endpoint::Url(endpoint) = &self.endpoint;
+        let channel = self.channels.first().map_or("", String::as_str);
+        DeliveryId::of(&["group", self.app_id.as_str(), endpoint, channel]).to_string()
+    }
+
     /// The job as queues carry it.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a job is made of strings and numbers")
@@ -257,6 +265,18 @@ mod tests {
         assert_ne!(job(&[occupied("b")]).named_after("17-0").id, first.id);
         assert_ne!(job(&[occupied("a")]).id, job(&[occupied("a")]).id);
         assert_ne!(DeliveryId::of(&["ab", "c"]), DeliveryId::of(&["a", "bc"]));
+    }
+
+    #[test]
+    fn a_group_is_a_channel_of_an_app_at_an_endpoint() {
+        let group = job(&[occupied("a")]).group();
+        assert_eq!(job(&[occupied("a"), occupied("b")]).group(), group);
+        assert_ne!(job(&[occupied("b")]).group(), group);
+        let mut elsewhere = job(&[occupied("a")]);
+        elsewhere.endpoint = Endpoint::Url("http://elsewhere.example".into());
+        assert_ne!(elsewhere.group(), group);
+        elsewhere.app_id = AppId::from("another");
+        assert_ne!(elsewhere.group(), group);
     }
 
     #[test]

@@ -15,10 +15,23 @@
 //! 4. [`deliver`]: one attempt, and what its answer means.
 //! 5. [`retry`]: when the next attempt is due, and when there is none.
 //! 6. [`worker`]: many jobs at once, in order per channel, where one dead endpoint costs the others nothing.
+//! 7. [`message`]: the job in what a cloud's queue brings.
+//! 8. [`batch`]: what such a queue hands over at once, with one attempt for each job; `src/bin/lambda.rs` is around it.
+//! 9. `cloud` (with the feature `aws`): Amazon's queues and topics.
+//! 10. `poller` (with the feature `poller`): works such a queue off; `src/bin/poller.rs` is around it.
+//! 11. [`settings`]: what can be set about all this.
 
+pub mod batch;
+#[cfg(feature = "aws")]
+pub mod cloud;
 pub mod deliver;
 pub mod event;
 pub mod job;
+pub mod log;
+pub mod message;
+#[cfg(feature = "poller")]
+pub mod poller;
 pub mod retry;
+pub mod settings;
 pub mod target;
 pub mod worker;

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Pusher promises retries "with exponential back-off for 5 minutes"; official SDKs drop a webhook that is older
 /// than 300 seconds. So the last attempt begins at 290, which leaves an attempt the time it may take.
 ///
-/// The fields are there so that tests can live faster; a server uses the default.
+/// The settings may give a webhook more time, for receivers that take older ones, and longer gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The gap after the first failure. Each further one is twice as long.
@@ -24,12 +24,20 @@ impl Default for Schedule {
         Self {
             first_gap: Duration::from_secs(1),
             longest_gap: Duration::from_secs(30),
-            horizon: Duration::from_secs(290),
+            horizon: Self::last_attempt_of(Duration::from_secs(300)),
         }
     }
 }
 
+/// The time that is left to the last attempt, and to the clocks of both sides.
+const LAST_ATTEMPT: Duration = Duration::from_secs(10);
+
 impl Schedule {
+    /// The horizon of a webhook that nobody takes when it is older than this.
+    pub const fn last_attempt_of(age: Duration) -> Duration {
+        age.saturating_sub(LAST_ATTEMPT)
+    }
+
     /// The same schedule, that many times as fast.
     #[must_use]
     pub fn sped_up(self, times: u32) -> Self {
@@ -45,7 +53,7 @@ impl Schedule {
     pub fn next_attempt(self, attempt: u32, time_ms: u64, now_ms: u64, jitter: Jitter) -> Option<Duration> {
         let doublings = attempt.saturating_sub(1).min(31);
         let gap = self.first_gap.saturating_mul(1 << doublings).min(self.longest_gap);
-        let gap = gap.mul_f64(jitter.0);
+        let gap = jitter.of(gap);
         let age = Duration::from_millis(now_ms.saturating_sub(time_ms));
         (age.saturating_add(gap) <= self.horizon).then_some(gap)
     }
@@ -63,6 +71,11 @@ impl Jitter {
     pub fn random() -> Self {
         // Without randomness, retries merely come together; that is no reason to fail.
         getrandom::u32().map_or(Self::NONE, Self::from_roll)
+    }
+
+    /// A gap, made longer or shorter by this.
+    pub fn of(self, gap: Duration) -> Duration {
+        gap.mul_f64(self.0)
     }
 
     /// Spreads all values of `u32` evenly over the allowed factors.

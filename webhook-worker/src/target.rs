@@ -12,7 +12,7 @@ use hyper::Uri;
 use thiserror::Error;
 use url::{Host, Url};
 
-pub use address::{AddressPolicy, ForbiddenAddress};
+pub use address::{AddressPolicy, ForbiddenAddress, Network};
 pub use resolver::GuardedResolver;
 
 /// A URL that may be called, as far as can be told before its name is looked up.
@@ -49,7 +49,7 @@ impl Target {
     ///
     /// # Errors
     /// See [`TargetError`].
-    pub fn parse(url: &str, policy: AddressPolicy) -> Result<Self, TargetError> {
+    pub fn parse(url: &str, policy: &AddressPolicy) -> Result<Self, TargetError> {
         let mut url = Url::parse(url).map_err(|_| TargetError::Unparsable)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(TargetError::Scheme);
@@ -84,10 +84,6 @@ pub fn authority(url: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(url: &str, policy: AddressPolicy) -> Result<Target, TargetError> {
-        Target::parse(url, policy)
-    }
-
     #[test]
     fn public_urls_are_called_as_they_are_written() {
         let cases = [
@@ -104,8 +100,8 @@ mod tests {
             ("http://example.com\\@127.0.0.1/", "http://example.com/@127.0.0.1/"),
         ];
         for (url, called) in cases {
-            let target =
-                parse(url, AddressPolicy::PublicOnly).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let target = Target::parse(url, &AddressPolicy::public_only())
+                .unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!(target.uri().to_string(), called);
         }
     }
@@ -140,7 +136,7 @@ mod tests {
             ("http://%75ser@169.254.169.254/", UserInfo),
         ];
         for (url, expected) in cases {
-            assert_eq!(parse(url, AddressPolicy::PublicOnly), Err(expected), "{url}");
+            assert_eq!(Target::parse(url, &AddressPolicy::public_only()), Err(expected), "{url}");
         }
     }
 
@@ -173,9 +169,9 @@ mod tests {
     #[test]
     fn loopback_is_recognised_in_every_notation() {
         for url in LOOPBACK {
-            let refused = parse(url, AddressPolicy::PublicOnly);
+            let refused = Target::parse(url, &AddressPolicy::public_only());
             assert!(matches!(refused, Err(TargetError::Address(_))), "{url}: {refused:?}");
-            assert!(parse(url, AddressPolicy::PublicAndPrivate).is_ok(), "{url}");
+            assert!(Target::parse(url, &AddressPolicy::public_and_private()).is_ok(), "{url}");
         }
     }
 
@@ -199,8 +195,8 @@ mod tests {
             "http://[fe80::1]/",
         ];
         for url in urls {
-            for policy in [AddressPolicy::PublicOnly, AddressPolicy::PublicAndPrivate] {
-                let refused = parse(url, policy);
+            for policy in [AddressPolicy::public_only(), AddressPolicy::public_and_private()] {
+                let refused = Target::parse(url, &policy);
                 assert!(matches!(refused, Err(TargetError::Address(_))), "{url}: {refused:?}");
             }
         }
@@ -209,7 +205,7 @@ mod tests {
     #[test]
     fn an_error_does_not_repeat_the_url() {
         for url in ["http://user:hidden@x", "ftp://hidden", "http://127.0.0.1/?hidden", "hidden"] {
-            let error = parse(url, AddressPolicy::PublicOnly).unwrap_err().to_string();
+            let error = Target::parse(url, &AddressPolicy::public_only()).unwrap_err().to_string();
             assert!(!error.contains("hidden"), "{error}");
         }
     }

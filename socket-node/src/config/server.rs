@@ -27,7 +27,7 @@ const KB: u32 = 1024;
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
     let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
     let policy = AddressPolicy::blocking_private(server.is_on("webhook_block_private_addresses"));
-    let notices = apps.iter().flat_map(|app| webhook_notices(app, policy)).collect();
+    let notices = apps.iter().flat_map(|app| webhook_notices(app, &policy)).collect();
     Config {
         listen: listen(server),
         tls: tls(server, problems),
@@ -49,7 +49,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
 }
 
 /// What an operator may not know about an app's webhooks: that none is sent, or that one can never be.
-fn webhook_notices(app: &App, policy: AddressPolicy) -> Vec<String> {
+fn webhook_notices(app: &App, policy: &AddressPolicy) -> Vec<String> {
     if app.webhooks.targets.is_empty() {
         return Vec::new();
     }

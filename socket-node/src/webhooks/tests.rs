@@ -64,7 +64,7 @@ fn lanes() -> Lanes {
 }
 
 fn lanes_within(limits: Limits) -> Lanes {
-    let settings = DeliverySettings::new(AddressPolicy::PublicAndPrivate);
+    let settings = DeliverySettings::new(AddressPolicy::public_and_private());
     let apps = Apps::new(ArrayStore::new([]).expect("no two of them are alike"));
     Lanes::new(Deliverer::new(settings), apps, limits)
 }

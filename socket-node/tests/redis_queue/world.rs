@@ -58,7 +58,7 @@ impl World {
     }
 
     pub(crate) fn node(&self) -> Node {
-        let deliverer = Deliverer::new(DeliverySettings::new(AddressPolicy::PublicAndPrivate));
+        let deliverer = Deliverer::new(DeliverySettings::new(AddressPolicy::public_and_private()));
         let lanes = Lanes::new(deliverer, Apps::new(ArrayStore::new([app()]).unwrap()), self.limits);
         let lines = Lines::to_server(link(self.redis.port()), self.keys.clone());
         let (queue, work) = RedisQueue::start(&lines, lanes.clone(), self.bounds);

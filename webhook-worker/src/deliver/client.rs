@@ -134,7 +134,7 @@ mod tests {
     async fn get(port: u16, issuer: &Issuer) -> Result<StatusCode, String> {
         let mut roots = RootCertStore::empty();
         roots.add(issuer.der().clone()).unwrap();
-        let client = trusting(roots, AddressPolicy::PublicAndPrivate);
+        let client = trusting(roots, AddressPolicy::public_and_private());
         let request = Request::post(format!("https://localhost:{port}/")).body(Full::default()).unwrap();
         let response = client.request(request).await;
         response.map(|response| response.status()).map_err(|error| format!("{error:?}"))

@@ -1,16 +1,27 @@
 //! Which addresses may be called.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
+use ipnet::IpNet;
 use thiserror::Error;
 
-/// How far webhooks may reach.
+/// How far webhooks may reach. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressPolicy {
+    reach: Reach,
+    /// Reached although `reach` does not go that far.
+    allowed: Arc<[Network]>,
+    /// Not reached, whatever else is said.
+    denied: Arc<[Network]>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressPolicy {
-    /// Public addresses only: for a server whose customers are strangers.
+enum Reach {
     PublicOnly,
-    /// Public, private and loopback addresses: for a server whose customers' endpoints are its neighbours.
-    /// Link-local addresses and cloud-metadata services stay out of reach.
     PublicAndPrivate,
 }
 
@@ -23,23 +34,95 @@ pub struct ForbiddenAddress {
 }
 
 impl AddressPolicy {
+    /// Public addresses only: for a server whose customers are strangers.
+    pub fn public_only() -> Self {
+        Self::with(Reach::PublicOnly)
+    }
+
+    /// Public, private and loopback addresses: for a server whose customers' endpoints are its neighbours.
+    /// Link-local addresses and cloud-metadata services stay out of reach.
+    pub fn public_and_private() -> Self {
+        Self::with(Reach::PublicAndPrivate)
+    }
+
     /// The policy of the setting that blocks private addresses.
     pub fn blocking_private(blocks: bool) -> Self {
-        if blocks { Self::PublicOnly } else { Self::PublicAndPrivate }
+        if blocks { Self::public_only() } else { Self::public_and_private() }
+    }
+
+    fn with(reach: Reach) -> Self {
+        Self { reach, allowed: Arc::new([]), denied: Arc::new([]) }
+    }
+
+    /// The same, and these networks are reached too if they are private. Nobody can allow what is never called.
+    #[must_use]
+    pub fn allowing(self, networks: impl IntoIterator<Item = Network>) -> Self {
+        Self { allowed: networks.into_iter().collect(), ..self }
+    }
+
+    /// The same without these networks.
+    #[must_use]
+    pub fn denying(self, networks: impl IntoIterator<Item = Network>) -> Self {
+        Self { denied: networks.into_iter().collect(), ..self }
     }
 
     /// Whether `address` may be called.
     ///
     /// # Errors
     /// If it may not.
-    pub fn check(self, address: IpAddr) -> Result<(), ForbiddenAddress> {
+    pub fn check(&self, address: IpAddr) -> Result<(), ForbiddenAddress> {
         let range = Range::of(address);
-        match (range.class, self) {
-            (Class::Public, _) | (Class::Private, Self::PublicAndPrivate) => Ok(()),
-            (Class::Private, Self::PublicOnly) | (Class::Never, _) => {
-                Err(ForbiddenAddress { address, range: range.name })
+        let forbidden = |range| Err(ForbiddenAddress { address, range });
+        let faces = faces(address);
+        let is_in =
+            |networks: &[Network]| faces.iter().any(|face| networks.iter().any(|net| net.holds(*face)));
+        match range.class {
+            Class::Never => forbidden(range.name),
+            Class::Public | Class::Private if is_in(&self.denied) => forbidden("denied by the settings"),
+            Class::Private if self.reach == Reach::PublicOnly && !is_in(&self.allowed) => {
+                forbidden(range.name)
             }
+            Class::Public | Class::Private => Ok(()),
         }
+    }
+}
+
+/// The address as it is, and as IPv4 if that is what it comes to.
+fn faces(address: IpAddr) -> [IpAddr; 2] {
+    let address = address.to_canonical();
+    let carried = match address {
+        IpAddr::V6(v6) => match v6.segments() {
+            [0x0064, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4_of(high, low)),
+            _ => None,
+        },
+        IpAddr::V4(_) => None,
+    };
+    [address, carried.map_or(address, IpAddr::V4)]
+}
+
+/// A range of addresses, as the settings name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Reads an address, or one with the length of its prefix: `10.0.0.0/8`, `fd00::/8`, `10.1.2.3`.
+    ///
+    /// # Errors
+    /// What it must be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let net: Option<IpNet> = text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+        net.map(|net| Self(net.trunc()))
+            .ok_or_else(|| "must be networks such as '10.0.0.0/8' or 'fd00::/8', or addresses".to_owned())
+    }
+
+    fn holds(self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -135,8 +218,7 @@ impl Range {
 
     fn of_v6(address: Ipv6Addr) -> Self {
         let (bits, segments) = (address.to_bits(), address.segments());
-        let carried =
-            |high: u16, low: u16| Self::of_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+        let carried = |high: u16, low: u16| Self::of_v4(v4_of(high, low));
         let listed = || {
             IPV6.into_iter()
                 .find(|(net, length, _)| shares_prefix(bits, Ipv6Addr::from(*net).to_bits(), *length))
@@ -153,6 +235,10 @@ impl Range {
             _ => listed(),
         }
     }
+}
+
+fn v4_of(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
 
 /// Whether the first `length` bits of both are the same.
@@ -281,8 +367,8 @@ mod tests {
         for address in addresses {
             assert_eq!(class(address), Class::Never, "{address}");
             let address = address.parse().unwrap();
-            assert!(AddressPolicy::PublicAndPrivate.check(address).is_err());
-            assert!(AddressPolicy::PublicOnly.check(address).is_err());
+            assert!(AddressPolicy::public_and_private().check(address).is_err());
+            assert!(AddressPolicy::public_only().check(address).is_err());
         }
     }
 
@@ -292,5 +378,69 @@ mod tests {
         assert!(AddressPolicy::blocking_private(false).check(private).is_ok());
         let refused = AddressPolicy::blocking_private(true).check(private).unwrap_err();
         assert_eq!(refused.to_string(), "webhooks must not reach the address 10.1.2.3 (private)");
+    }
+
+    fn networks(texts: &[&str]) -> Vec<Network> {
+        texts.iter().map(|text| Network::parse(text).unwrap()).collect()
+    }
+
+    fn may_call(policy: &AddressPolicy, address: &str) -> bool {
+        policy.check(address.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_private_network_can_be_allowed_and_what_is_never_called_cannot() {
+        let allowed =
+            networks(&["10.1.0.0/16", "fd12::/16", "127.0.0.1", "169.254.0.0/16", "0.0.0.0/0", "::/0"]);
+        let policy = AddressPolicy::public_only().allowing(allowed[..3].iter().copied());
+        for (address, may) in [
+            ("10.1.2.3", true),
+            ("::ffff:10.1.2.3", true),
+            ("64:ff9b::a01:203", true),
+            ("10.2.0.1", false),
+            ("fd12::1", true),
+            ("fd13::1", false),
+            ("127.0.0.1", true),
+            ("127.0.0.2", false),
+            ("8.8.8.8", true),
+        ] {
+            assert_eq!(may_call(&policy, address), may, "{address}");
+        }
+        let everything = AddressPolicy::public_only().allowing(allowed);
+        assert!(may_call(&everything, "192.168.0.1") && may_call(&everything, "::1"));
+        for never in ["169.254.169.254", "::ffff:169.254.169.254", "fd00:ec2::254", "fe80::1"] {
+            assert!(!may_call(&everything, never), "{never}");
+        }
+    }
+
+    #[test]
+    fn a_denied_network_is_not_reached_in_any_notation_also_where_it_is_allowed() {
+        for policy in [AddressPolicy::public_and_private(), AddressPolicy::public_only()] {
+            let policy =
+                policy.allowing(networks(&["10.0.0.0/8"])).denying(networks(&["10.1.0.0/16", "8.8.8.8"]));
+            for denied in ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203", "8.8.8.8", "64:ff9b::808:808"] {
+                assert!(!may_call(&policy, denied), "{denied}");
+            }
+            assert!(may_call(&policy, "10.2.0.1") && may_call(&policy, "8.8.4.4"));
+            let refused = policy.check("8.8.8.8".parse().unwrap()).unwrap_err().to_string();
+            assert_eq!(refused, "webhooks must not reach the address 8.8.8.8 (denied by the settings)");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_with_or_without_the_length_of_a_prefix() {
+        for (text, shown) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("fd00::/8", "fd00::/8"),
+            ("::1", "::1/128"),
+        ] {
+            assert_eq!(Network::parse(text).unwrap().to_string(), shown);
+        }
+        for text in
+            ["", "10", "10.0.0.0/33", "10.0.0.0/", "example.com", "fd00::/129", "10.0.0.0/8/8", " ::1"]
+        {
+            assert!(Network::parse(text).is_err(), "{text}");
+        }
     }
 }

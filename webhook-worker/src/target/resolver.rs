@@ -47,11 +47,11 @@ where
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let policy = self.policy;
+        let policy = self.policy.clone();
         let lookup = self.inner.call(name);
         Box::pin(async move {
             let addresses = lookup.await.map_err(Into::into)?;
-            Ok(allowed(addresses, policy)?.into_iter())
+            Ok(allowed(addresses, &policy)?.into_iter())
         })
     }
 }
@@ -59,7 +59,7 @@ where
 /// The addresses that may be called, or why none may.
 fn allowed(
     addresses: impl Iterator<Item = SocketAddr>,
-    policy: AddressPolicy,
+    policy: &AddressPolicy,
 ) -> Result<Vec<SocketAddr>, super::ForbiddenAddress> {
     let mut allowed = Vec::new();
     let mut refused = None;
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_turns_private_is_refused_each_time_it_does() {
-        let mut resolver = guarded(&[&["93.184.216.34"], &["127.0.0.1"]], AddressPolicy::PublicOnly);
+        let mut resolver = guarded(&[&["93.184.216.34"], &["127.0.0.1"]], AddressPolicy::public_only());
         for _ in 0..1_000 {
             assert_eq!(ask(&mut resolver).await.unwrap(), ["93.184.216.34"]);
             let error = ask(&mut resolver).await.unwrap_err();
@@ -133,9 +133,9 @@ mod tests {
     async fn forbidden_addresses_among_allowed_ones_are_held_back() {
         let answer: &[&str] =
             &["10.0.0.1", "93.184.216.34", "169.254.169.254", "::ffff:127.0.0.1", "2606:4700::1"];
-        let mut resolver = guarded(&[answer], AddressPolicy::PublicOnly);
+        let mut resolver = guarded(&[answer], AddressPolicy::public_only());
         assert_eq!(ask(&mut resolver).await.unwrap(), ["93.184.216.34", "2606:4700::1"]);
-        let mut resolver = guarded(&[answer], AddressPolicy::PublicAndPrivate);
+        let mut resolver = guarded(&[answer], AddressPolicy::public_and_private());
         assert_eq!(
             ask(&mut resolver).await.unwrap(),
             ["10.0.0.1", "93.184.216.34", "::ffff:127.0.0.1", "2606:4700::1"]
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_without_addresses_is_not_forbidden() {
-        let mut resolver = guarded(&[&[]], AddressPolicy::PublicOnly);
+        let mut resolver = guarded(&[&[]], AddressPolicy::public_only());
         assert!(ask(&mut resolver).await.unwrap().is_empty());
     }
 }

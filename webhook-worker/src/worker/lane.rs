@@ -22,11 +22,7 @@ use super::{
     order::{Order, Ticket},
     parcel::{Fate, Parcel},
 };
-use crate::{
-    deliver::{Cause, Outcome},
-    job::Job,
-    target,
-};
+use crate::{deliver::Outcome, job::Job, target};
 
 /// An endpoint's lane. Its task owns it, so there are no locks in it.
 pub(super) struct Lane {
@@ -217,8 +213,5 @@ async fn attempt_within(
 ) -> Outcome {
     let share = if in_good_standing { &context.requests } else { &context.probes };
     let _permit = share.acquire().await.expect("the shares are never closed");
-    match context.apps.by_id(job.app_id.as_str()) {
-        Some(app) => context.deliverer.attempt(&app, &job, attempt).await,
-        None => Outcome::Refused { cause: Cause::UnknownApp },
-    }
+    context.deliverer.attempt_for(&context.apps, &job, attempt).await
 }

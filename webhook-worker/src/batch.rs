@@ -1,0 +1,182 @@
+//! The messages that a cloud's queue hands over at once: one attempt for each, and the ids of those that failed.
+//!
+//! Whoever is called with a batch, as a Lambda function is, does not live long enough to wait for a next attempt. The
+//! queue repeats what has failed, after its visibility timeout, and moves it to its dead letters after so many
+//! receives: these two are the retry policy then. Nothing is kept here from one batch to the next but how the endpoints
+//! have answered, so that a dead one costs little.
+
+mod breaker;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    time::Duration,
+};
+
+use app_manager::{app::AppId, apps::Apps, webhook::Endpoint};
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use self::breaker::Breaker;
+use crate::{
+    deliver::{Deliverer, Outcome},
+    job::{Job, now_ms},
+    message,
+    retry::Schedule,
+    target,
+};
+
+/// Requests under way at once. A batch is rarely larger than ten; of one that is, the rest waits its turn.
+const REQUESTS: usize = 64;
+
+/// A message of a queue.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What the queue calls it.
+    pub id: String,
+    /// The group whose messages a FIFO queue hands over in order.
+    pub group: Option<String>,
+    /// How often the queue has handed it over, this time included.
+    pub receives: u32,
+    /// The job, perhaps in an envelope.
+    pub body: String,
+}
+
+/// Leaves the body out, in which a customer's tokens may be.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, group, receives, body: _ } = self;
+        f.debug_struct("Message")
+            .field("id", id)
+            .field("group", group)
+            .field("receives", receives)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Delivers batches.
+#[derive(Debug)]
+pub struct Batches {
+    deliverer: Deliverer,
+    apps: Apps,
+    schedule: Schedule,
+    breaker: Breaker,
+}
+
+/// What must be delivered in order.
+#[derive(PartialEq, Eq, Hash)]
+enum Line {
+    /// A group of a FIFO queue. What comes after a failure fails too: the queue hands all of it over again, in order.
+    Group(String),
+    /// The events of a channel at an endpoint. A queue that promises no order may already have mixed them up, so a
+    /// failure holds up nothing.
+    Channel(AppId, Endpoint, String),
+}
+
+/// A message that can be delivered.
+struct Parcel {
+    message: Message,
+    job: Job,
+}
+
+impl Batches {
+    /// Delivers with this. An attempt is not begun when the webhook is older than the schedule's horizon, unless the
+    /// message comes for the first time, as a dead letter does that is sent again.
+    pub fn new(deliverer: Deliverer, apps: Apps, schedule: Schedule) -> Self {
+        Self { deliverer, apps, schedule, breaker: Breaker::default() }
+    }
+
+    /// Makes an attempt for each message, in order where order is promised, and is done at `until`. What comes back are
+    /// the ids of the messages that are still to be delivered.
+    pub async fn deliver(&self, messages: Vec<Message>, until: Instant) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut lines: HashMap<Line, VecDeque<Parcel>> = HashMap::new();
+        let mut broken: Vec<String> = Vec::new();
+        for message in messages {
+            // What comes after an unreadable message of its group waits for that to be out of the way.
+            if message.group.as_ref().is_some_and(|group| broken.contains(group)) {
+                failed.push(message.id);
+                continue;
+            }
+            match message::read(&message.body) {
+                Ok(job) => {
+                    lines.entry(Line::of(&message, &job)).or_default().push_back(Parcel { message, job })
+                }
+                Err(error) => {
+                    warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
+                    failed.push(message.id);
+                    broken.extend(message.group);
+                }
+            }
+        }
+        let lines = lines.into_iter().map(|(line, parcels)| self.deliver_line(line, parcels, until));
+        let mut lines = stream::iter(lines).buffer_unordered(REQUESTS);
+        while let Some(of_line) = lines.next().await {
+            failed.extend(of_line);
+        }
+        failed
+    }
+
+    async fn deliver_line(&self, line: Line, mut parcels: VecDeque<Parcel>, until: Instant) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut is_first = true;
+        while let Some(parcel) = parcels.pop_front() {
+            // The first has a right to its attempt, however little time is left.
+            let in_time = is_first || Instant::now() + self.deliverer.deadline() <= until;
+            is_first = false;
+            if in_time && self.deliver_one(&parcel, until).await {
+                continue;
+            }
+            failed.push(parcel.message.id);
+            if !in_time || matches!(line, Line::Group(_)) {
+                failed.extend(parcels.drain(..).map(|parcel| parcel.message.id));
+            }
+        }
+        failed
+    }
+
+    /// Whether the endpoint took it.
+    async fn deliver_one(&self, Parcel { message, job }: &Parcel, until: Instant) -> bool {
+        let Endpoint::Url(url) = &job.endpoint;
+        let (id, endpoint) = (job.id, target::authority(url));
+        let age = Duration::from_millis(now_ms().saturating_sub(job.time_ms));
+        if message.receives > 1 && age > self.schedule.horizon {
+            warn!(delivery = %id, app_id = %job.app_id, endpoint, "gave up webhook {id}: its time is over");
+            return false;
+        }
+        if !self.breaker.may_call(&job.endpoint) {
+            info!(delivery = %id, endpoint, "left webhook {id} alone: its endpoint has failed too often of late");
+            return false;
+        }
+        let attempt = job.attempts.saturating_add(message.receives.max(1));
+        let outcome = timeout_at(until, self.deliverer.attempt_for(&self.apps, job, attempt)).await;
+        let cause = match outcome {
+            Ok(Outcome::Delivered { .. }) => {
+                self.breaker.succeeded(&job.endpoint);
+                return true;
+            }
+            // Says nothing of the endpoint's health.
+            Ok(Outcome::Refused { cause }) => cause.to_string(),
+            Ok(Outcome::Retry { cause, .. }) => {
+                self.breaker.failed(&job.endpoint);
+                cause.to_string()
+            }
+            Err(_) => "there was no time left to wait for the answer".to_owned(),
+        };
+        warn!(delivery = %id, app_id = %job.app_id, endpoint, attempt, cause, "webhook {id} failed");
+        false
+    }
+}
+
+impl Line {
+    fn of(message: &Message, job: &Job) -> Self {
+        match &message.group {
+            Some(group) => Self::Group(group.clone()),
+            None => {
+                let channel = job.channels.first().cloned().unwrap_or_default();
+                Self::Channel(job.app_id.clone(), job.endpoint.clone(), channel)
+            }
+        }
+    }
+}

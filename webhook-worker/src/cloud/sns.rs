@@ -1,0 +1,61 @@
+//! A topic in SNS.
+
+use aws_sdk_sns::{
+    Client,
+    error::BuildError,
+    types::{MessageAttributeValue, PublishBatchRequestEntry},
+};
+
+use super::{Cloud, Failure, Kind, Letter, Rejected};
+
+/// The attribute by which subscriptions tell our messages from others, and its value.
+const EVENT_NAME: (&str, &str) = ("EventName", "pusher-webhook");
+
+/// A topic. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    client: Client,
+    arn: String,
+    is_fifo: bool,
+}
+
+impl Topic {
+    /// The topic with this ARN, once it is known to be there.
+    ///
+    /// # Errors
+    /// If it is not, or cannot be asked.
+    pub async fn find(cloud: &Cloud, arn: &str) -> Result<Self, Failure> {
+        let client = Client::new(&cloud.config);
+        client.get_topic_attributes().topic_arn(arn).send().await?;
+        Ok(Self { client, arn: arn.to_owned(), is_fifo: arn.ends_with(".fifo") })
+    }
+
+    pub(super) async fn publish(&self, letters: &[Letter]) -> Result<Vec<Rejected>, Failure> {
+        let entries: Result<Vec<_>, _> =
+            letters.iter().enumerate().map(|(index, letter)| self.entry(index, letter)).collect();
+        let entries = entries.map_err(|error| Failure { kind: Kind::Letter, text: error.to_string() })?;
+        let request = self.client.publish_batch().topic_arn(&self.arn);
+        let answer = request.set_publish_batch_request_entries(Some(entries)).send().await?;
+        let failed = answer.failed().iter().filter_map(|failed| {
+            let mut failure = Failure::coded(failed.code(), failed.message());
+            if failed.sender_fault() {
+                failure.kind = Kind::Letter;
+            }
+            Some(Rejected { index: failed.id().parse().ok()?, failure })
+        });
+        Ok(failed.collect())
+    }
+
+    fn entry(&self, index: usize, letter: &Letter) -> Result<PublishBatchRequestEntry, BuildError> {
+        let (name, value) = EVENT_NAME;
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+        let entry = PublishBatchRequestEntry::builder()
+            .id(index.to_string())
+            .message(&letter.body)
+            .message_attributes(name, value);
+        if !self.is_fifo {
+            return entry.build();
+        }
+        entry.message_group_id(&letter.group).message_deduplication_id(&letter.deduplication).build()
+    }
+}

@@ -1,0 +1,161 @@
+//! Gets messages, hands their jobs to the lanes, and learns their fates.
+
+use std::{
+    collections::HashSet, future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
+use tracing::warn;
+
+use super::{Shared, VISIBILITY};
+use crate::{
+    cloud::{Failure, Received, pause},
+    message,
+    worker::{Fate, NotTaken},
+};
+
+/// How long a request waits for messages. It is never broken off, because the queue could answer all the same, and
+/// nobody would have the messages until their time is over; so this is also what the end of a poller may have to wait for.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// For how long others, or this process later, are to have what the lanes have no room for.
+const COME_AGAIN: Duration = Duration::from_secs(10);
+
+/// What became of a message.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) message: Received,
+    pub(super) fate: Fate,
+}
+
+pub(super) struct Receiver {
+    shared: Arc<Shared>,
+    fates: mpsc::Sender<Settled>,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>,
+}
+
+impl Receiver {
+    pub(super) fn new(shared: Arc<Shared>, fates: mpsc::Sender<Settled>) -> Self {
+        Self { shared, fates, under_way: FuturesUnordered::new() }
+    }
+
+    /// Receives until it is to stop, and then waits for what is under way.
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        let (shared, fates, mut failures) = (Arc::clone(&self.shared), self.fates.clone(), 0);
+        while !*stopping.borrow() {
+            // After a failure it is good to know soon whether it is over.
+            let wait = if failures == 0 { WAIT } else { Duration::ZERO };
+            let mut receiving = Box::pin(shared.queue.receive(wait, VISIBILITY));
+            let received = loop {
+                tokio::select! {
+                    received = &mut receiving => break received,
+                    Some(settled) = self.under_way.next() => tell(&fates, settled).await,
+                }
+            };
+            shared.figures.counts.is_reached.store(received.is_ok(), Relaxed);
+            match received {
+                Ok(messages) => {
+                    failures = 0;
+                    let time = if *stopping.borrow() { Duration::ZERO } else { COME_AGAIN };
+                    let returned = self.take_all(messages);
+                    give_back(&shared, returned, time).await;
+                }
+                Err(failure) => {
+                    self.rest(&failure, failures, &mut stopping).await;
+                    failures += 1;
+                }
+            }
+        }
+        while let Some(settled) = self.under_way.next().await {
+            tell(&fates, settled).await;
+        }
+    }
+
+    /// Waits before the next try, while what is under way goes on.
+    async fn rest(&mut self, failure: &Failure, failures: u32, stopping: &mut watch::Receiver<bool>) {
+        self.shared.figures.failed();
+        warn!(%failure, "no webhooks can be received: {failure}");
+        let fates = self.fates.clone();
+        let mut resting = Box::pin(sleep(pause(failures)));
+        loop {
+            tokio::select! {
+                () = &mut resting => return,
+                Some(settled) = self.under_way.next() => tell(&fates, settled).await,
+                _ = stopping.changed() => return,
+            }
+        }
+    }
+
+    /// Hands over what came, in order. What follows in the group of a message for which there is no room has to wait
+    /// as well. These come back.
+    fn take_all(&self, messages: Vec<Received>) -> Vec<Received> {
+        let (mut returned, mut blocked) = (Vec::new(), HashSet::new());
+        for message in messages {
+            self.shared.figures.counts.received.fetch_add(1, Relaxed);
+            if !self.shared.held.insert(&message.id, &message.handle) {
+                continue;
+            }
+            let group = message.group.clone();
+            if group.as_ref().is_some_and(|group| blocked.contains(group)) {
+                returned.push(message);
+            } else if let Some(message) = self.take(message) {
+                returned.push(message);
+                blocked.extend(group);
+            }
+        }
+        returned
+    }
+
+    /// Hands one over. It comes back if there is no room for it.
+    fn take(&self, message: Received) -> Option<Received> {
+        let mut job = match message::read(&message.body) {
+            Ok(job) => job,
+            Err(error) => {
+                warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
+                let fate = Fate::Dead { cause: error.to_string(), attempts: 0 };
+                self.follow(message, std::future::ready(fate));
+                return None;
+            }
+        };
+        // Nobody knows how many attempts were made at each receive; there was one at least.
+        job.attempts = job.attempts.saturating_add(message.receives.saturating_sub(1));
+        match self.shared.lanes.push(job) {
+            Ok(pending) => {
+                self.follow(message, pending);
+                None
+            }
+            Err(NotTaken::Full(_) | NotTaken::Draining(_)) => Some(message),
+        }
+    }
+
+    fn follow(&self, message: Received, fate: impl Future<Output = Fate> + Send + 'static) {
+        self.under_way.push(Box::pin(async move { Settled { message, fate: fate.await } }));
+    }
+}
+
+async fn tell(fates: &mpsc::Sender<Settled>, settled: Settled) {
+    // An error would say that the settlers are gone, and the whole poller with them.
+    let _ = fates.send(settled).await;
+}
+
+/// Leaves messages to others, and perhaps to this process later, once this time is over.
+async fn give_back(shared: &Shared, returned: Vec<Received>, time: Duration) {
+    if returned.is_empty() {
+        return;
+    }
+    shared.figures.counts.returned.fetch_add(returned.len() as u64, Relaxed);
+    for message in &returned {
+        shared.held.remove(&message.id);
+    }
+    let handles: Vec<_> = returned.into_iter().map(|message| message.handle).collect();
+    if let Err(failure) = shared.queue.hide(&handles, time).await {
+        // Then they come again after their usual time.
+        shared.figures.failed();
+        warn!(%failure, "{} webhooks could not be given back at once: {failure}", handles.len());
+    }
+}

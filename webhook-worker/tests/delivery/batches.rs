@@ -1,0 +1,151 @@
+//! The messages of a queue that are handed over at once.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use webhook_worker::{
+    batch::{Batches, Message},
+    job::Job,
+    retry::Schedule,
+};
+
+use crate::{
+    fixtures::{PATIENCE, apps, deliverer, event, job, now_ms},
+    receiver::{Answer, Received, Receiver},
+};
+
+fn batches() -> Batches {
+    Batches::new(deliverer(PATIENCE), apps(), Schedule::default())
+}
+
+/// A message for the first time, of this group.
+fn message(id: &str, group: Option<&str>, job: &Job) -> Message {
+    Message { id: id.into(), group: group.map(str::to_owned), receives: 1, body: job.to_json() }
+}
+
+/// Those that failed, in order of their ids.
+async fn failed(batches: &Batches, messages: Vec<Message>) -> Vec<String> {
+    let delivering = batches.deliver(messages, Instant::now() + 2 * PATIENCE);
+    let mut failed = timeout(PATIENCE, delivering).await.expect("a batch is through in time");
+    failed.sort();
+    failed
+}
+
+/// What was sent, by what the events say.
+fn data(requests: &[Received]) -> Vec<String> {
+    requests.iter().flat_map(Received::data).collect()
+}
+
+/// Fails what says `bad`.
+async fn choosy() -> Receiver {
+    Receiver::scripted(|request| if request.data() == ["bad"] { Answer::ERROR } else { Answer::OK }).await
+}
+
+#[tokio::test]
+async fn what_failed_is_named_and_nothing_else() {
+    let receiver = choosy().await;
+    let job = |channel, data| job(&receiver.url(), &[event(channel, data)]);
+    let messages = vec![
+        message("1", None, &job("a", "good")),
+        message("2", None, &job("b", "bad")),
+        message("3", None, &job("a", "good")),
+    ];
+    assert_eq!(failed(&batches(), messages).await, ["2"]);
+    assert_eq!(receiver.received().len(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_fails_the_rest_of_its_group_unsent_and_no_other_group() {
+    let receiver = choosy().await;
+    let job = |data| job(&receiver.url(), &[event("a", data)]);
+    let messages = vec![
+        message("1", Some("x"), &job("first")),
+        message("2", Some("y"), &job("of y")),
+        message("3", Some("x"), &job("bad")),
+        message("4", Some("x"), &job("later")),
+        message("5", Some("y"), &job("of y again")),
+        message("6", Some("x"), &job("last")),
+    ];
+    assert_eq!(failed(&batches(), messages).await, ["3", "4", "6"]);
+    let mut sent = data(&receiver.received());
+    sent.sort();
+    assert_eq!(sent, ["bad", "first", "of y", "of y again"]);
+}
+
+#[tokio::test]
+async fn without_groups_a_failure_holds_up_nothing_and_a_channel_keeps_its_order() {
+    let receiver = choosy().await;
+    let said = ["1", "bad", "2", "3"];
+    let messages = said.map(|data| message(data, None, &job(&receiver.url(), &[event("a", data)]))).to_vec();
+    assert_eq!(failed(&batches(), messages).await, ["bad"]);
+    assert_eq!(data(&receiver.received()), said);
+}
+
+#[tokio::test]
+async fn an_unreadable_message_fails_and_so_does_what_follows_in_its_group() {
+    let receiver = choosy().await;
+    let mut messages: Vec<_> =
+        ["1", "2", "3"].map(|id| message(id, Some("x"), &job(&receiver.url(), &[event("a", id)]))).to_vec();
+    messages[1].body = "{}".into();
+    messages.push(message("4", Some("y"), &job(&receiver.url(), &[event("b", "4")])));
+    assert_eq!(failed(&batches(), messages).await, ["2", "3"]);
+    let mut sent = data(&receiver.received());
+    sent.sort();
+    assert_eq!(sent, ["1", "4"]);
+}
+
+#[tokio::test]
+async fn deliveries_of_a_batch_are_under_way_at_the_same_time() {
+    let receiver = Receiver::always(Answer::After(Duration::from_millis(200))).await;
+    let messages: Vec<_> = (0..10)
+        .map(|n| message(&n.to_string(), None, &job(&receiver.url(), &[event(&format!("c{n}"), n)])))
+        .collect();
+    assert!(failed(&batches(), messages).await.is_empty());
+    assert!(receiver.seen().most_open >= 5, "{:?}", receiver.seen());
+}
+
+#[tokio::test]
+async fn a_batch_is_done_when_its_time_is_over() {
+    let receiver = Receiver::always(Answer::Hang).await;
+    let messages = ["1", "2"].map(|id| message(id, Some("x"), &job(&receiver.url(), &[event("a", id)])));
+    let (batches, began) = (batches(), Instant::now());
+    let until = began + Duration::from_millis(300);
+    let mut failed = timeout(PATIENCE, batches.deliver(messages.to_vec(), until)).await.unwrap();
+    failed.sort();
+    assert_eq!(failed, ["1", "2"]);
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    assert_eq!(receiver.seen().requests, 1);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_not_sent_again_but_a_dead_letter_has_its_one_attempt() {
+    let receiver = Receiver::always(Answer::OK).await;
+    let mut old = job(&receiver.url(), &[event("a", "old")]);
+    old.time_ms = now_ms() - 291_000;
+    let repeated = Message { receives: 2, ..message("1", None, &old) };
+    assert_eq!(failed(&batches(), vec![repeated]).await, ["1"]);
+    assert_eq!(receiver.seen().requests, 0);
+    assert!(failed(&batches(), vec![message("2", None, &old)]).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_attempt_is_counted_over_all_receives() {
+    let receiver = Receiver::always(Answer::OK).await;
+    let third = Message { receives: 3, ..message("1", None, &job(&receiver.url(), &[event("a", 1)])) };
+    assert!(failed(&batches(), vec![third]).await.is_empty());
+    assert_eq!(receiver.received()[0].header("X-Socket-Rush-Attempt"), Some("3"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_keeps_failing_is_left_alone() {
+    let (dead, healthy) = (Receiver::always(Answer::ERROR).await, Receiver::always(Answer::OK).await);
+    let batches = batches();
+    for round in 0..20 {
+        let to =
+            |id: &str, receiver: &Receiver| message(id, None, &job(&receiver.url(), &[event("a", round)]));
+        assert_eq!(failed(&batches, vec![to("dead", &dead), to("healthy", &healthy)]).await, ["dead"]);
+    }
+    // Five failures in a row, and on a machine that stands still a few rests.
+    assert!(dead.seen().requests < 15, "{:?}", dead.seen());
+    assert_eq!(healthy.seen().requests, 20);
+}
