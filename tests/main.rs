@@ -3,6 +3,7 @@
 
 mod support;
 
+mod cloud;
 mod e2e;
 mod faults;
 mod load;

@@ -60,7 +60,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let node = Node::build(config)?;
     let address = node.address().context("cannot tell the address")?;
     tokio::select! {
-        () = node.join() => {}
+        joined = node.join() => joined?,
         () = signals.next() => return Ok(()),
     }
     writeln!(std::io::stdout(), "socket-rush {} listening on {address}", env!("CARGO_PKG_VERSION"))

@@ -13,14 +13,17 @@ use tokio::{
 use tracing::{Instrument as _, warn};
 use webhook_worker::{
     deliver::{Deliverer, DeliverySettings},
+    retry::Schedule,
     target::AddressPolicy,
     worker::{Lanes, Limits},
 };
 
+#[cfg(feature = "aws")]
+use crate::webhooks::CloudQueue;
 use crate::{
     channels::{self, Channels},
     cluster::{Bus, Cluster, Journal, Lines, RedisCache, RedisCensus, RedisQueue, redis::queue::Bounds},
-    config::{Config, CorsOrigins, Driver, Listen, ProtocolOptions, RedisConfig, TlsFiles},
+    config::{Config, CorsOrigins, Driver, Listen, ProtocolOptions, QueueDriver, RedisConfig, TlsFiles},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
     hub::pulse,
@@ -47,6 +50,7 @@ pub struct Node {
     channels: Channels,
     sockets: Sockets,
     webhooks: Webhooks,
+    queue: Queue,
     readiness: Readiness,
     grace: Duration,
     tally: Arc<Tally>,
@@ -70,9 +74,9 @@ impl Node {
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
         let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
-        let policy = AddressPolicy::blocking_private(config.webhook_block_private_addresses);
-        let lanes = lanes(&apps, policy);
-        let (webhooks, work) = Webhooks::new(queue(config.queue, &config.redis, lanes, &mut tasks)?);
+        let lanes = lanes(&apps, config.webhook_addresses, config.webhook_schedule);
+        let queue = queue(config.queue, &config.redis, lanes, &mut tasks)?;
+        let (webhooks, work) = Webhooks::new(queue.clone());
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
@@ -94,7 +98,7 @@ impl Node {
             Driver::Local => None,
             Driver::Redis => Some(keep_in_redis(&config.redis, node, cluster, &channels, &mut tasks)?),
         };
-        let options = connection_options(config.protocol, config.max_socket_backlog);
+        let options = connection_options(&config.protocol, config.max_socket_backlog);
         let sockets = Sockets::new(
             node,
             apps.clone(),
@@ -117,6 +121,7 @@ impl Node {
             channels,
             sockets,
             webhooks,
+            queue,
             readiness,
             grace,
             tally,
@@ -139,9 +144,17 @@ impl Node {
         self.metrics.as_ref().map(TcpListener::local_addr)
     }
 
-    /// Waits until the other nodes know of this one, if there may be any, and until it reaches the cache. A node whose
-    /// Redis is away serves all the same, but is not ready.
-    pub async fn join(&self) {
+    /// Waits until the other nodes know of this one, if there may be any, until it reaches the cache, and until it is known
+    /// that the queue of webhooks is there. A node whose Redis or whose cloud is away serves all the same; without Redis, it
+    /// is not ready.
+    ///
+    /// # Errors
+    /// If the queue is not there.
+    pub async fn join(&self) -> anyhow::Result<()> {
+        #[cfg(feature = "aws")]
+        if let Queue::Cloud(queue) = &self.queue {
+            queue.found(JOIN).await.context("webhooks have nowhere to go")?;
+        }
         let joined = async {
             match &self.others {
                 Some(others) => others.cluster.joined(JOIN).await,
@@ -161,6 +174,7 @@ impl Node {
                 warn!("Redis does not answer: cache channels have what this node knows until it does")
             }
         }
+        Ok(())
     }
 
     /// Begins to serve.
@@ -172,6 +186,7 @@ impl Node {
             channels,
             sockets,
             webhooks,
+            queue: _,
             readiness,
             grace,
             tally,
@@ -344,28 +359,36 @@ async fn keep_time(channels: Channels, sockets: Sockets) {
 
 /// The queue of webhooks: nodes may share it whether or not they share anything else.
 fn queue(
-    driver: Driver,
+    driver: QueueDriver,
     redis: &RedisConfig,
     lanes: Lanes,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Queue> {
     match driver {
-        Driver::Local => Ok(Queue::Local(lanes)),
-        Driver::Redis => {
+        QueueDriver::Local => Ok(Queue::Local(lanes)),
+        QueueDriver::Redis => {
             let (queue, work) = RedisQueue::start(&Lines::new(redis)?, lanes, Bounds::default());
             tasks.spawn(work);
             Ok(Queue::Shared(queue))
         }
+        #[cfg(feature = "aws")]
+        QueueDriver::Cloud(destination) => {
+            let (queue, work) = CloudQueue::start(destination);
+            tasks.spawn(work);
+            Ok(Queue::Cloud(queue))
+        }
+        #[cfg(not(feature = "aws"))]
+        QueueDriver::Cloud(destination) => anyhow::bail!("{destination} cannot be used without AWS"),
     }
 }
 
 /// The code that delivers, whichever queue jobs wait in.
-fn lanes(apps: &Apps, policy: AddressPolicy) -> Lanes {
-    let settings = DeliverySettings::new(policy);
-    Lanes::new(Deliverer::new(settings), apps.clone(), Limits::default())
+fn lanes(apps: &Apps, policy: AddressPolicy, schedule: Schedule) -> Lanes {
+    let limits = Limits { schedule, ..Limits::default() };
+    Lanes::new(Deliverer::new(DeliverySettings::new(policy)), apps.clone(), limits)
 }
 
-fn connection_options(protocol: ProtocolOptions, max_backlog: u32) -> connection::Options {
+fn connection_options(protocol: &ProtocolOptions, max_backlog: u32) -> connection::Options {
     connection::Options {
         allow_missing_protocol: protocol.allow_missing_protocol,
         subscription_error_style: protocol.subscription_error_style,

@@ -132,7 +132,7 @@ fn config(redis: &Redis) -> Config {
 
 async fn start(redis: &Redis) -> (SocketAddr, RunningNode) {
     let node = Node::build(config(redis)).expect("free ports");
-    node.join().await;
+    node.join().await.expect("its queue is there");
     (node.address().expect("it listens"), node.start())
 }
 

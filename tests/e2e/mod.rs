@@ -26,7 +26,7 @@ mod metrics;
 mod errors;
 mod logs;
 mod secrecy;
-mod settings;
+pub(crate) mod settings;
 
 mod authorization;
 mod bad_frames;

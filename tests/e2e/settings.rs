@@ -36,7 +36,7 @@ fn server_set_everywhere(settings: &Value) -> [Node; 3] {
 }
 
 /// The same, for nodes that need more than these settings.
-pub(super) fn server_launches(settings: &Value) -> [Launch; 3] {
+pub(crate) fn server_launches(settings: &Value) -> [Launch; 3] {
     [
         Launch::new().flags(flags(settings)),
         with_environment(Launch::new(), settings),

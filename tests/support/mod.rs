@@ -1,10 +1,13 @@
 //! What the tests speak with: a node or several, a client, the HTTP API; and what nodes need, which can be broken.
 
 pub(crate) mod api;
+pub(crate) mod aws;
+pub(crate) mod aws_faults;
 pub(crate) mod checker;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod node;
+pub(crate) mod poller;
 mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;

@@ -18,7 +18,7 @@ use std::{
 };
 
 use launch::LOG;
-pub(crate) use launch::{Ending, Launch, METRICS};
+pub(crate) use launch::{Ending, Launch, METRICS, binary};
 use pair::Twin;
 pub(crate) use pair::{Doors, unique_prefix};
 use rustix::process::Signal;

@@ -31,8 +31,8 @@ pub use readme::table;
 pub use redis::{Password, RedisConfig, RedisUrl, SentinelConfig};
 pub use server_settings::SERVER_SETTINGS;
 pub use typed::{
-    Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions, SubscriptionErrorStyle,
-    TlsFiles,
+    CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel,
+    ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
 };
 
 /// What the command line asks for.

@@ -9,14 +9,17 @@ use app_manager::{
     },
     webhook::Endpoint,
 };
-use webhook_worker::target::{self, AddressPolicy, Target};
+use webhook_worker::{
+    settings::{AWS_ENDPOINT_URL, AWS_REGION, SNS_TOPIC_ARN, SQS_QUEUE_URL, addresses, schedule},
+    target::{self, AddressPolicy, Target},
+};
 
 use super::{
     apps::AppValues,
     redis,
     typed::{
-        Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel, ProtocolOptions,
-        SubscriptionErrorStyle, TlsFiles,
+        CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel,
+        ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
     },
 };
 
@@ -26,7 +29,7 @@ const KB: u32 = 1024;
 /// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
     let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
-    let policy = AddressPolicy::blocking_private(server.is_on("webhook_block_private_addresses"));
+    let policy = addresses(server);
     let notices = apps.iter().flat_map(|app| webhook_notices(app, &policy)).collect();
     Config {
         listen: listen(server),
@@ -35,12 +38,13 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         app_env: text(server, "app_env"),
         adapter: redis_driver(server, "adapter_driver"),
         cache: redis_driver(server, "cache_driver"),
-        queue: redis_driver(server, "queue_driver"),
+        queue: queue_driver(server, problems),
         log: log(server),
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
         max_socket_backlog: KB * server.number::<u32>("max_socket_backlog_in_kb"),
-        webhook_block_private_addresses: server.is_on("webhook_block_private_addresses"),
+        webhook_addresses: policy,
+        webhook_schedule: schedule(server),
         shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
         redis: redis::build(server, problems),
         apps,
@@ -108,6 +112,36 @@ fn redis_driver(server: &Values, key: &str) -> Driver {
         "redis" => Driver::Redis,
         _ => Driver::Local,
     }
+}
+
+/// Where webhooks wait. What names the place in the cloud is needed only there.
+fn queue_driver(server: &Values, problems: &mut Problems) -> QueueDriver {
+    let (outlet, key): (fn(String) -> CloudOutlet, _) = match text(server, "queue_driver").as_str() {
+        "sqs" => (CloudOutlet::Queue, SQS_QUEUE_URL.key),
+        "sns" => (CloudOutlet::Topic, SNS_TOPIC_ARN.key),
+        _ => {
+            return match redis_driver(server, "queue_driver") {
+                Driver::Local => QueueDriver::Local,
+                Driver::Redis => QueueDriver::Redis,
+            };
+        }
+    };
+    let source = server.source("queue_driver");
+    if cfg!(not(feature = "aws")) {
+        problems.add(source, "this server was built without AWS (the cargo feature 'aws')");
+    }
+    let Some(name) = server.text(key) else {
+        // If it was given and refused, that is said already.
+        if server.given(key).is_none() {
+            problems.add(source, format_args!("needs {key} as well"));
+        }
+        return QueueDriver::Local;
+    };
+    QueueDriver::Cloud(CloudDestination {
+        outlet: outlet(name),
+        region: server.text(AWS_REGION.key),
+        endpoint_url: server.text(AWS_ENDPOINT_URL.key),
+    })
 }
 
 fn log(server: &Values) -> Log {

@@ -1,8 +1,11 @@
 //! Every setting of the server itself.
 
-use std::net::IpAddr;
-
 use app_manager::app::settings::{Kind, Places, Setting, read_origin};
+use webhook_worker::settings::{
+    AWS_ENDPOINT_URL, AWS_REGION, LOG_FORMAT, LOG_LEVEL, SNS_TOPIC_ARN, SQS_QUEUE_URL,
+    WEBHOOK_ALLOW_NETWORKS, WEBHOOK_BLOCK_PRIVATE_ADDRESSES, WEBHOOK_DENY_NETWORKS,
+    WEBHOOK_RETRY_MAX_GAP_SECONDS, WEBHOOK_RETRY_SECONDS, ip_address, some_text,
+};
 
 use super::redis::{read_credential, read_master, read_prefix, read_urls};
 
@@ -52,7 +55,12 @@ pub static SERVER_SETTINGS: &[Setting] = &[
     Setting::new("adapter_driver", DRIVERS, Some("local"), "How nodes hear of each other's events")
         .with_flags(&["a"]),
     Setting::new("cache_driver", DRIVERS, Some("local"), "Where cache channels keep their last event"),
-    Setting::new("queue_driver", DRIVERS, Some("local"), "Where webhooks wait to be delivered"),
+    Setting::new(
+        "queue_driver",
+        Kind::Choice(&["local", "redis", "sqs", "sns"]),
+        Some("local"),
+        "Where webhooks wait to be delivered",
+    ),
     Setting::new("app_manager", Kind::Choice(&["array"]), Some("array"), "Where the apps come from"),
     Setting::new(
         "app_env",
@@ -89,18 +97,12 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         None,
         "Password of the sentinels, if they have one; that of Redis stands in `redis_url`",
     ),
-    Setting::new(
-        "log_level",
-        Kind::Choice(&["trace", "debug", "info", "warn", "error"]),
-        Some("info"),
-        "Least important lines that are logged",
-    ),
-    Setting::new(
-        "log_format",
-        Kind::Choice(&["text", "json"]),
-        Some("text"),
-        "What a line of the log looks like",
-    ),
+    SQS_QUEUE_URL,
+    SNS_TOPIC_ARN,
+    AWS_REGION,
+    AWS_ENDPOINT_URL,
+    LOG_LEVEL,
+    LOG_FORMAT,
     Setting::new(
         "ignore_logger_middleware",
         Kind::Bool,
@@ -137,12 +139,11 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         Some("1024"),
         "KB of 1024 bytes that may wait for one slow client before it is cut off",
     ),
-    Setting::new(
-        "webhook_block_private_addresses",
-        Kind::Bool,
-        Some("false"),
-        "Whether webhooks to private and loopback addresses are refused; link-local ones always are",
-    ),
+    WEBHOOK_BLOCK_PRIVATE_ADDRESSES,
+    WEBHOOK_ALLOW_NETWORKS,
+    WEBHOOK_DENY_NETWORKS,
+    WEBHOOK_RETRY_SECONDS,
+    WEBHOOK_RETRY_MAX_GAP_SECONDS,
     Setting::new(
         "shutdown_grace_seconds",
         Kind::Number { least: 0, most: 3_600 },
@@ -175,17 +176,3 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         .with_flags(&["h"])
         .only(Places::Flag),
 ];
-
-fn ip_address(text: &str) -> Result<String, String> {
-    let address: Result<IpAddr, _> = text.parse();
-    address
-        .map(|address| address.to_string())
-        .map_err(|_| "must be an IP address such as 0.0.0.0 or ::".to_owned())
-}
-
-fn some_text(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err("must not be empty or contain control characters".to_owned());
-    }
-    Ok(text.to_owned())
-}

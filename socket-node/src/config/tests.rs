@@ -2,6 +2,7 @@
 
 mod apps;
 mod bad_input;
+mod cloud;
 mod defaults;
 mod files;
 mod names;

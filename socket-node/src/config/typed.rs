@@ -8,6 +8,7 @@ use std::{
 };
 
 use app_manager::app::App;
+use webhook_worker::{retry::Schedule, target::AddressPolicy};
 
 use super::RedisConfig;
 
@@ -26,7 +27,7 @@ pub struct Config {
     /// Where cache channels keep their last event.
     pub cache: Driver,
     /// Where webhooks wait to be delivered.
-    pub queue: Driver,
+    pub queue: QueueDriver,
     /// What is logged, and how.
     pub log: Log,
     /// Which browser origins may call the HTTP API.
@@ -35,8 +36,10 @@ pub struct Config {
     pub protocol: ProtocolOptions,
     /// Bytes that may wait for one slow client before it is cut off.
     pub max_socket_backlog: u32,
-    /// Whether no webhook may be sent to an address of a private network.
-    pub webhook_block_private_addresses: bool,
+    /// Which addresses webhooks may be sent to.
+    pub webhook_addresses: AddressPolicy,
+    /// When failed webhooks are tried again, and for how long.
+    pub webhook_schedule: Schedule,
     /// Time for a node that is told to stop to send its clients away and end.
     pub shutdown_grace: Duration,
     /// The Redis that drivers named `redis` would use.
@@ -71,13 +74,53 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What stands behind the adapter, the cache or the queue.
+/// What stands behind the adapter or the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
     /// This process alone.
     Local,
     /// The Redis of the settings.
     Redis,
+}
+
+/// Where webhooks wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueDriver {
+    /// In this process.
+    Local,
+    /// In the Redis of the settings, until a node delivers them.
+    Redis,
+    /// In the cloud, until a worker does.
+    Cloud(CloudDestination),
+}
+
+/// Where webhooks go that others deliver, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudDestination {
+    /// What takes them.
+    pub outlet: CloudOutlet,
+    /// The region, unless the AWS SDK is to find it.
+    pub region: Option<String>,
+    /// Who is called instead of AWS.
+    pub endpoint_url: Option<String>,
+}
+
+/// What takes webhooks in the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloudOutlet {
+    /// A queue in SQS, by URL or name.
+    Queue(String),
+    /// A topic in SNS, by ARN.
+    Topic(String),
+}
+
+impl fmt::Display for CloudDestination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outlet {
+            CloudOutlet::Queue(name) => write!(f, "the queue '{name}'"),
+            CloudOutlet::Topic(arn) => write!(f, "the topic '{arn}'"),
+        }
+    }
 }
 
 /// What is logged, and how.
@@ -175,7 +218,8 @@ impl fmt::Debug for Config {
             .field("cors_allowed_origins", &self.cors_allowed_origins)
             .field("protocol", &self.protocol)
             .field("max_socket_backlog", &self.max_socket_backlog)
-            .field("webhook_block_private_addresses", &self.webhook_block_private_addresses)
+            .field("webhook_addresses", &self.webhook_addresses)
+            .field("webhook_schedule", &self.webhook_schedule)
             .field("shutdown_grace", &self.shutdown_grace)
             .field("redis", &self.redis)
             .field("apps", &apps)

@@ -118,7 +118,7 @@ impl Sources {
         self.shared_queue(page)
     }
 
-    /// The queue in Redis. With a queue in the process, all of this is nought.
+    /// The queue in Redis or in the cloud. With a queue in the process, all of this is nought.
     fn shared_queue(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let queue = self.webhooks.shared_queue();
         let depth = queue.map_or(0, QueueFigures::depth);
@@ -127,8 +127,10 @@ impl Sources {
         page.gauge("webhook_dead_letters", "Dead letters of webhooks in Redis, of all nodes", dead_letters)?;
         let shards = queue.map_or(0, QueueFigures::shards);
         page.gauge("webhook_queue_shards", "Shards of that queue that this node works off", shards)?;
-        let lost = queue.map_or(0, |queue| queue.reconnects.total());
-        page.counter("webhook_queue_reconnects", "Times that this node lost that queue", lost)
+        let (leaving, outages) = (self.webhooks.leaving(), self.webhooks.queue_outages());
+        let help = "Webhooks of this node that the queue in Redis or in the cloud has not taken yet";
+        page.gauge("webhook_queue_leaving", help, leaving)?;
+        page.counter("webhook_queue_reconnects", "Times that this node lost that queue", outages)
     }
 }
 

@@ -3,10 +3,12 @@
 //! [`channels`](crate::channels) reports transitions while it holds the channel's place, and is never kept waiting:
 //! what is reported here is filtered by what the app wants, and goes into a queue. From there on a task of its own
 //! gathers events into requests ([`gatherer`], [`windows`]). Departures are held back for a moment, and vanish together
-//! with the return of whoever left ([`flaps`]). They wait in a queue of this process or of all nodes ([`queue`]); the
-//! delivery itself is `webhook-worker`'s. Whatever finds a queue full
+//! with the return of whoever left ([`flaps`]). They wait in a queue of this process, of all nodes or of
+//! a cloud ([`queue`], `cloud`); the delivery itself is `webhook-worker`'s. Whatever finds a queue full
 //! is counted ([`losses`]).
 
+#[cfg(feature = "aws")]
+mod cloud;
 #[cfg(test)]
 mod fixtures;
 mod flaps;
@@ -28,6 +30,8 @@ use tokio::{
 use webhook_worker::{event::WebhookEvent, worker::Snapshot};
 
 use crate::{cluster::QueueFigures, hub::Topic, protocol::ChannelName};
+#[cfg(feature = "aws")]
+pub use cloud::CloudQueue;
 use flaps::{Departure, Flaps};
 use gatherer::Gatherer;
 use losses::Losses;
@@ -158,10 +162,17 @@ impl Webhooks {
 
     /// The figures of the queue that all nodes work off, if this is one of them.
     pub fn shared_queue(&self) -> Option<&QueueFigures> {
-        match &self.shared.queue {
-            Queue::Local(_) => None,
-            Queue::Shared(queue) => Some(queue.figures()),
-        }
+        self.shared.queue.shared()
+    }
+
+    /// Jobs of this node that are on their way to a queue that outlives it.
+    pub fn leaving(&self) -> u64 {
+        self.shared.queue.leaving()
+    }
+
+    /// How often that queue was out of reach.
+    pub fn queue_outages(&self) -> u64 {
+        self.shared.queue.outages()
     }
 
     /// Hands everything to the queue, held departures too, and waits until it is delivered or somewhere that outlives

@@ -7,7 +7,9 @@ use webhook_worker::{
     worker::{Fate, Lanes, NotTaken, Pending, Snapshot},
 };
 
-use crate::cluster::{QueueReceipt, RedisQueue};
+#[cfg(feature = "aws")]
+use super::cloud::{self, CloudQueue};
+use crate::cluster::{QueueFigures, QueueReceipt, RedisQueue};
 
 /// The queue at the end of all webhooks. Cheap to clone: all clones are the same.
 #[derive(Clone, Debug)]
@@ -16,6 +18,9 @@ pub enum Queue {
     Local(Lanes),
     /// A queue that all nodes work off, and that outlives them.
     Shared(RedisQueue),
+    /// A queue in the cloud, which others work off.
+    #[cfg(feature = "aws")]
+    Cloud(CloudQueue),
 }
 
 /// A job that the queue has taken.
@@ -25,6 +30,9 @@ pub(super) enum Taken {
     Delivering(Pending),
     /// It is on its way to where it outlives this node.
     Leaving(QueueReceipt),
+    /// The same, to the cloud.
+    #[cfg(feature = "aws")]
+    LeavingForCloud(cloud::Receipt),
 }
 
 /// What becomes of a job here.
@@ -47,6 +55,11 @@ impl Queue {
                 Ok(receipt) => Ok(Taken::Leaving(receipt)),
                 Err(_) => Err(NotTaken::Full(Box::new(job))),
             },
+            #[cfg(feature = "aws")]
+            Self::Cloud(queue) => match queue.push(&job) {
+                Some(receipt) => Ok(Taken::LeavingForCloud(receipt)),
+                None => Err(NotTaken::Full(Box::new(job))),
+            },
         }
     }
 
@@ -55,6 +68,38 @@ impl Queue {
         match self {
             Self::Local(lanes) => lanes.snapshot(),
             Self::Shared(queue) => queue.deliveries(),
+            #[cfg(feature = "aws")]
+            Self::Cloud(_) => Snapshot::default(),
+        }
+    }
+
+    /// Jobs of this node that are on their way to where they outlive it.
+    pub(super) fn leaving(&self) -> u64 {
+        match self {
+            Self::Local(_) => 0,
+            Self::Shared(queue) => queue.figures().unanswered(),
+            #[cfg(feature = "aws")]
+            Self::Cloud(queue) => queue.waiting(),
+        }
+    }
+
+    /// How often the place where they outlive it was out of reach.
+    pub(super) fn outages(&self) -> u64 {
+        match self {
+            Self::Local(_) => 0,
+            Self::Shared(queue) => queue.figures().reconnects.total(),
+            #[cfg(feature = "aws")]
+            Self::Cloud(queue) => queue.outages(),
+        }
+    }
+
+    /// The figures of the queue that all nodes work off, if this is one of them.
+    pub(super) fn shared(&self) -> Option<&QueueFigures> {
+        match self {
+            Self::Local(_) => None,
+            Self::Shared(queue) => Some(queue.figures()),
+            #[cfg(feature = "aws")]
+            Self::Cloud(_) => None,
         }
     }
 
@@ -63,6 +108,8 @@ impl Queue {
         match self {
             Self::Local(lanes) => lanes.drain(patience).await,
             Self::Shared(queue) => queue.drain(patience).await,
+            #[cfg(feature = "aws")]
+            Self::Cloud(queue) => queue.drain(patience).await,
         }
     }
 }
@@ -81,6 +128,14 @@ impl Taken {
                 Fate::Abandoned => End::Abandoned,
             },
             Self::Leaving(receipt) => receipt.await.map_or(End::Refused, |()| End::Settled),
+            #[cfg(feature = "aws")]
+            Self::LeavingForCloud(receipt) => {
+                if receipt.await {
+                    End::Settled
+                } else {
+                    End::Refused
+                }
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) const BY_QUEUEING: &[&str] = &[
     "webhook_queue_depth",
     "webhook_dead_letters",
     "webhook_queue_shards",
+    "webhook_queue_leaving",
     "webhook_queue_reconnects_total",
 ];
 
@@ -40,11 +41,14 @@ async fn what_waits_in_redis_and_what_died_there_moves_the_metrics() {
     };
     let there = Values::once(&node, is_there).await;
     redis.kill();
+    client.subscribe("hall").await;
+    let away = Values::once(&node, |values| values.get("webhook_queue_leaving") == 1.0).await;
     redis.restart();
     let is_back = |values: &Values| {
         values.get("webhook_queue_reconnects_total") > 0.0 && values.get("webhook_dead_letters") == 0.0
     };
     let back = Values::once(&node, is_back).await;
     there.assert_grown(&before, &BY_QUEUEING[..3]);
-    back.assert_grown(&before, &BY_QUEUEING[3..]);
+    away.assert_grown(&before, &BY_QUEUEING[3..4]);
+    back.assert_grown(&before, &BY_QUEUEING[4..]);
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{app_set_everywhere, flags, server_launches};
 use crate::support::{
     node::{Launch, Node},
-    receiver::Receiver,
+    receiver::{Answer, Receiver},
 };
 
 /// The kinds that an app can ask for, each by its own setting.
@@ -163,4 +163,71 @@ async fn private_networks_can_be_blocked_in_every_place_of_the_settings() {
         node.stop().await;
     }
     assert!(receiver.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn a_private_network_can_be_allowed_in_every_place_of_the_settings() {
+    let mut receiver = Receiver::start().await;
+    let url = receiver.url.clone();
+    let app = [("APP_WEBHOOKS_ENABLED", "true"), ("APP_WEBHOOK_URL", url.as_str())];
+    let settings = json!({"webhook_block_private_addresses": true, "webhook_allow_networks": "127.0.0.0/24"});
+    for launch in server_launches(&settings) {
+        let mut node = app.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start();
+        node.connect().await.subscribe("room").await;
+        node.stop().await;
+        assert!(!receiver.arrived().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_network_can_be_denied_in_every_place_of_the_settings() {
+    let mut receiver = Receiver::start().await;
+    let url = receiver.url.clone();
+    let app = [("APP_WEBHOOKS_ENABLED", "true"), ("APP_WEBHOOK_URL", url.as_str())];
+    for launch in server_launches(&json!({"webhook_deny_networks": "10.0.0.0/8,127.0.0.1"})) {
+        let mut node = app.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start();
+        node.connect().await.subscribe("room").await;
+        node.stop().await;
+        assert!(node.log().contains("(denied by the settings)"), "{}", node.log());
+    }
+    assert!(receiver.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn how_long_webhooks_are_tried_can_be_set_in_every_place_of_the_settings() {
+    let receiver = Receiver::start().await;
+    receiver.always_answer("/hook", Answer::Status(500));
+    let url = receiver.url.clone();
+    let app = [("APP_WEBHOOKS_ENABLED", "true"), ("APP_WEBHOOK_URL", url.as_str())];
+    join_all(server_launches(&json!({"webhook_retry_seconds": 15})).map(async |launch| {
+        let launch = app.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        let mut node = launch.start_alone();
+        let mut client = node.connect().await;
+        client.subscribe("room").await;
+        node.wait_for_log("gave up webhook").await;
+        client.close().await;
+        node.stop().await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn how_far_apart_attempts_may_be_can_be_set_in_every_place_of_the_settings() {
+    let mut receiver = Receiver::start().await;
+    let url = receiver.url.clone();
+    let app = [("APP_WEBHOOKS_ENABLED", "true"), ("APP_WEBHOOK_URL", url.as_str())];
+    for launch in server_launches(&json!({"webhook_retry_max_gap_seconds": 1})) {
+        receiver.answer("/hook", vec![Answer::Status(500); 5]);
+        let launch = app.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        let mut node = launch.start_alone();
+        let mut client = node.connect().await;
+        client.subscribe("room").await;
+        let attempts = receiver.next_some(6).await;
+        let gap = attempts[5].at - attempts[4].at;
+        // It would be 16 seconds, a fifth more or less.
+        assert!(gap < std::time::Duration::from_secs(10), "{gap:?}");
+        client.close().await;
+        node.stop().await;
+        receiver.arrived();
+    }
 }

@@ -236,7 +236,7 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
 }
 
 /// The server under test: the one named in the environment, else the one that was built beside this test.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     env::var_os("SOCKET_RUSH_BIN").map(PathBuf::from).unwrap_or_else(|| {
         let test = env::current_exe().expect("this test has a path");
         let profile = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps");

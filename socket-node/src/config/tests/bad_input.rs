@@ -58,7 +58,23 @@ const FLAGS: &[(&str, &str)] = &[
          the first URL",
     ),
     ("-a nats", "-a: must be local or redis, not 'nats'"),
-    ("--queue-driver sqs", "--queue-driver: must be local or redis, not 'sqs'"),
+    ("--queue-driver nats", "--queue-driver: must be local or redis or sqs or sns, not 'nats'"),
+    ("--queue-driver sqs", "--queue-driver: needs sqs_queue_url as well"),
+    ("--queue-driver sns", "--queue-driver: needs sns_topic_arn as well"),
+    ("--queue-driver sns --sns-topic-arn t", "--sns-topic-arn: must be 'arn:aws:sns:region:account:topic'"),
+    ("--sqs-queue-url=", "--sqs-queue-url: must not be empty or contain white space"),
+    (
+        "--aws-endpoint-url localhost:4566",
+        "--aws-endpoint-url: must be an absolute http or https URL without user name and password",
+    ),
+    (
+        "--webhook-retry-seconds 86401",
+        "--webhook-retry-seconds: must be a whole number from 15 to 86400, not '86401'",
+    ),
+    (
+        "--webhook-retry-max-gap-seconds 0",
+        "--webhook-retry-max-gap-seconds: must be a whole number from 1 to 3600, not '0'",
+    ),
     ("--app-manager dynamodb", "--app-manager: must be array, not 'dynamodb'"),
     (
         "--metrics-enabled --port 77 --metrics-port 77",

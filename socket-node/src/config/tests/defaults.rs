@@ -1,6 +1,8 @@
 //! What holds when nothing is said.
 
-use super::super::{CorsOrigins, Driver, LogFormat, LogLevel, SubscriptionErrorStyle};
+use webhook_worker::{retry::Schedule, target::AddressPolicy};
+
+use super::super::{CorsOrigins, Driver, LogFormat, LogLevel, QueueDriver, SubscriptionErrorStyle};
 use super::{CANARY, Operator, app, nothing, one_app};
 use app_manager::app::App;
 
@@ -9,7 +11,8 @@ fn the_server_has_its_documented_defaults() {
     let config = one_app().config();
     assert_eq!(config.listen.port, 6001);
     assert_eq!(config.listen.bind_address.to_string(), "0.0.0.0");
-    assert_eq!([config.adapter, config.cache, config.queue], [Driver::Local; 3]);
+    assert_eq!([config.adapter, config.cache], [Driver::Local; 2]);
+    assert_eq!((config.queue, config.webhook_schedule), (QueueDriver::Local, Schedule::default()));
     assert_eq!(config.app_env, "production");
     assert_eq!(config.redis.prefix, "pusher");
     assert_eq!(config.redis.urls[0].with_password(), "redis://localhost:6379");
@@ -28,7 +31,7 @@ fn what_goes_beyond_other_servers_has_its_defaults_too() {
     assert_eq!(config.protocol.subscription_error_style, SubscriptionErrorStyle::Both);
     assert_eq!(config.protocol.terminate_close_code, 4009);
     assert_eq!(config.max_socket_backlog, 1024 * 1024);
-    assert!(!config.webhook_block_private_addresses);
+    assert_eq!(config.webhook_addresses, AddressPolicy::public_and_private());
     assert_eq!(config.shutdown_grace.as_secs(), 20);
     assert!(config.tls.is_none());
     assert!(config.notices.is_empty());

@@ -1,6 +1,6 @@
 //! How files are found and read.
 
-use super::super::Driver;
+use super::super::{Driver, QueueDriver};
 use super::{CANARY, app, file_with, nothing, one_app};
 
 /// The example that users of other servers know, with the drivers of this version.
@@ -23,11 +23,13 @@ const SAMPLE: &str = r#"{
 
 #[test]
 fn the_well_known_sample_is_taken() {
-    for (name, driver) in [("local", Driver::Local), ("redis", Driver::Redis)] {
+    let drivers =
+        [("local", Driver::Local, QueueDriver::Local), ("redis", Driver::Redis, QueueDriver::Redis)];
+    for (name, driver, queue) in drivers {
         let config = nothing().config_file(&SAMPLE.replace("DRIVER", name)).config();
         assert_eq!(config.apps.len(), 2);
         assert!(config.apps[0].features.client_messages && !config.apps[1].features.client_messages);
-        assert_eq!([config.adapter, config.queue, config.cache], [driver; 3]);
+        assert_eq!(([config.adapter, config.cache], config.queue), ([driver; 2], queue));
     }
 }
 

@@ -1,0 +1,56 @@
+//! Webhooks through the queues, topics and functions of a cloud, which an emulator stands in for.
+
+mod function;
+mod node;
+mod poller;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::support::receiver::{Delivery, Receiver};
+
+/// A secret that no message may hold.
+const SECRET: &str = "canary-91f7-secret";
+
+/// The app that the tests' jobs are of, as settings have it.
+fn apps() -> Value {
+    json!([{"app_id": "1", "app_key": "app-key", "app_secret": SECRET}])
+}
+
+/// A job as nodes put it into a queue: an event on this channel, at this path of the receiver.
+fn job(receiver: &Receiver, path: &str, channel: &str, number: usize) -> String {
+    let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
+    let event = json!({
+        "name": "client_event", "channel": channel, "event": "client-n", "data": number.to_string(),
+        "socket_id": "1.1",
+    });
+    let body = format!(r#"{{"time_ms":{time_ms},"events":[{event}]}}"#);
+    let id = format!("00000000-0000-4000-8000-{number:012}");
+    json!({
+        "v": 1, "id": id, "app_id": "1", "endpoint": {"url": receiver.url_of(path)}, "headers": [],
+        "time_ms": u64::try_from(time_ms).expect("for a while"), "channels": [channel], "attempts": 0,
+        "body": body,
+    })
+    .to_string()
+}
+
+/// What a delivery of one event says, once its signature is found to be the app's.
+fn number_in(delivery: &Delivery) -> String {
+    let signature = crate::support::signing::Credentials::new("1", "app-key", SECRET).sign(&delivery.body);
+    assert_eq!(delivery.header("x-pusher-key"), Some("app-key"));
+    assert_eq!(delivery.header("x-pusher-signature"), Some(&*signature));
+    delivery.events()[0]["data"].as_str().expect("data is a text").to_owned()
+}
+
+/// What so many deliveries that were answered 200 say, in the order in which they came.
+async fn accepted(receiver: &mut Receiver, count: usize) -> Vec<String> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let delivery = receiver.next_within(std::time::Duration::from_secs(60)).await;
+        if delivery.answer == crate::support::receiver::Answer::Status(200) {
+            numbers.push(number_in(&delivery));
+        }
+    }
+    numbers
+}
