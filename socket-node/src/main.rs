@@ -1,9 +1,10 @@
 //! The story of a run: settings, build, say where we listen, serve, drain.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use socket_node::{
+    command::{self, Command},
     config::{self, Config, Startup},
     log,
     node::Node,
@@ -20,7 +21,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    match config::load(std::env::args_os(), std::env::vars_os()) {
+    let args: Vec<_> = std::env::args_os().collect();
+    if command::is_meant(&args[1..]) { look_after_webhooks(&args[1..]) } else { serve(args) }
+}
+
+fn serve(args: Vec<OsString>) -> ExitCode {
+    match config::load(args, std::env::vars_os()) {
         Ok(Startup::Print(text)) => {
             // Nobody reads on: that is no failure of ours.
             let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
@@ -36,6 +42,46 @@ fn main() -> ExitCode {
         Err(errors) => {
             eprintln!("{errors}");
             ExitCode::from(EX_USAGE)
+        }
+    }
+}
+
+/// A command: it ends with 0 if it did something, and with 1 if there was nothing to be done.
+fn look_after_webhooks(args: &[OsString]) -> ExitCode {
+    let (words, settings) = command::split(args);
+    if settings.iter().any(|flag| flag == "--help" || flag == "-h") {
+        println!("{}", command::USAGE);
+        return ExitCode::SUCCESS;
+    }
+    let settings = std::iter::once(OsString::new()).chain(settings);
+    let read = Command::parse(&words).and_then(|command| {
+        let startup = config::load(settings, std::env::vars_os()).map_err(|errors| errors.lines)?;
+        Ok((command, startup))
+    });
+    let (command, config) = match read {
+        Ok((command, Startup::Run(config))) => (command, *config),
+        Ok((_, Startup::Print(text))) => {
+            println!("{}", text.trim_end());
+            return ExitCode::SUCCESS;
+        }
+        Err(lines) => {
+            eprintln!("{}", lines.join("\n"));
+            return ExitCode::from(EX_USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(command.run(config, &mut std::io::stdout())) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -50,7 +50,6 @@ pub struct Node {
     channels: Channels,
     sockets: Sockets,
     webhooks: Webhooks,
-    queue: Queue,
     readiness: Readiness,
     grace: Duration,
     tally: Arc<Tally>,
@@ -76,7 +75,7 @@ impl Node {
         let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
         let lanes = lanes(&apps, config.webhook_addresses, config.webhook_schedule);
         let queue = queue(config.queue, &config.redis, lanes, &mut tasks)?;
-        let (webhooks, work) = Webhooks::new(queue.clone());
+        let (webhooks, work) = Webhooks::new(queue);
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
@@ -121,7 +120,6 @@ impl Node {
             channels,
             sockets,
             webhooks,
-            queue,
             readiness,
             grace,
             tally,
@@ -151,10 +149,7 @@ impl Node {
     /// # Errors
     /// If the queue is not there.
     pub async fn join(&self) -> anyhow::Result<()> {
-        #[cfg(feature = "aws")]
-        if let Queue::Cloud(queue) = &self.queue {
-            queue.found(JOIN).await.context("webhooks have nowhere to go")?;
-        }
+        self.webhooks.find_queue(JOIN).await.context("webhooks have nowhere to go")?;
         let joined = async {
             match &self.others {
                 Some(others) => others.cluster.joined(JOIN).await,
@@ -186,7 +181,6 @@ impl Node {
             channels,
             sockets,
             webhooks,
-            queue: _,
             readiness,
             grace,
             tally,

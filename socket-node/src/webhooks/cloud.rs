@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
 use webhook_worker::{
@@ -109,23 +109,17 @@ impl CloudQueue {
         })
     }
 
-    /// Waits until the destination was found, as long as the patience lasts.
+    /// Waits until it is known whether the destination is there.
     ///
     /// # Errors
-    /// If it is not there, or the settings do not tell where.
-    pub async fn found(&self, patience: Duration) -> Result<(), Failure> {
+    /// If it is not, or the settings do not tell where.
+    pub async fn found(&self) -> Result<(), Failure> {
         let mut found = self.shared.found.clone();
-        let known = timeout(patience, found.wait_for(|found| !matches!(found, Found::NotYet))).await;
-        match known {
-            Ok(Ok(found)) => match &*found {
-                Found::Never(failure) => Err(failure.clone()),
-                Found::There(_) | Found::NotYet => Ok(()),
-            },
-            Ok(Err(_)) => Ok(()),
-            Err(_) => {
-                warn!("the cloud does not answer: webhooks wait here until it does");
-                Ok(())
-            }
+        // An error would say that the queue's work has ended, and the node with it.
+        let Ok(found) = found.wait_for(|found| !matches!(found, Found::NotYet)).await else { return Ok(()) };
+        match &*found {
+            Found::Never(failure) => Err(failure.clone()),
+            Found::There(_) | Found::NotYet => Ok(()),
         }
     }
 

@@ -165,6 +165,14 @@ impl Webhooks {
         self.shared.queue.shared()
     }
 
+    /// Waits until it is known that the queue is there, as long as the patience lasts. Where it is a cloud's, it may not be.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub async fn find_queue(&self, patience: Duration) -> anyhow::Result<()> {
+        self.shared.queue.find(patience).await
+    }
+
     /// Jobs of this node that are on their way to a queue that outlives it.
     pub fn leaving(&self) -> u64 {
         self.shared.queue.leaving()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+use tracing::warn;
 use webhook_worker::{
     job::Job,
     worker::{Fate, Lanes, NotTaken, Pending, Snapshot},
@@ -70,6 +72,23 @@ impl Queue {
             Self::Shared(queue) => queue.deliveries(),
             #[cfg(feature = "aws")]
             Self::Cloud(_) => Snapshot::default(),
+        }
+    }
+
+    /// Waits until it is known whether the queue is there, as long as the patience lasts.
+    pub(super) async fn find(&self, patience: Duration) -> anyhow::Result<()> {
+        timeout(patience, self.found()).await.unwrap_or_else(|_| {
+            warn!("the queue of webhooks does not answer: they wait here until it does");
+            Ok(())
+        })
+    }
+
+    async fn found(&self) -> anyhow::Result<()> {
+        match self {
+            // Whoever shares a Redis looks after it anyway.
+            Self::Local(_) | Self::Shared(_) => Ok(()),
+            #[cfg(feature = "aws")]
+            Self::Cloud(queue) => Ok(queue.found().await?),
         }
     }
 

@@ -140,6 +140,11 @@ impl Lines {
         Self(self.each(|line| Line { reach: Reach::Cache, ..line.clone() }))
     }
 
+    /// The one that leads to a shard.
+    pub fn of(&self, shard: Shard) -> &Line {
+        self.0.of(shard)
+    }
+
     /// The one that leads to what is in a topic's shard.
     pub fn of_topic(&self, topic: &Topic) -> &Line {
         self.0.of_topic(topic)
