@@ -41,7 +41,7 @@ impl Poller {
         let home = TempDir::new().expect("a directory for temporary files");
         let log = fs::File::create(home.path().join(LOG)).expect("the directory is ours");
         let mut process = Command::new(binary("webhook-poller"))
-            .args(["--port", "0", "--bind-address", "127.0.0.1", "--sqs-queue-url", queue])
+            .args(["--poller-port", "0", "--bind-address", "127.0.0.1", "--sqs-queue-url", queue])
             .args(flags)
             .env_clear()
             .envs(Aws::variables(aws))

@@ -145,8 +145,9 @@ pub static POLLER_SETTINGS: &[Setting] = &[
         Some("0.0.0.0"),
         "IP address on which health and metrics are served",
     ),
+    // Not `port`, which a config file or an environment that nodes share says of them.
     Setting::new(
-        "port",
+        "poller_port",
         Kind::Number { least: 0, most: 65_535 },
         Some("6003"),
         "Port of health and metrics (0 for any free one)",

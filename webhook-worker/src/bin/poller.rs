@@ -55,7 +55,7 @@ async fn run(settings: Settings, queue: &str) -> anyhow::Result<()> {
     let mut signals = Signals::take_over().context("cannot listen for signals")?;
     let values = &settings.values;
     let ip: IpAddr = values.text("bind_address").unwrap_or_default().parse().context("bind_address")?;
-    let address = SocketAddr::from((ip, values.number("port")));
+    let address = SocketAddr::from((ip, values.number("poller_port")));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr().context("cannot tell the address")?;
     let limits = Limits { schedule: settings::schedule(values), ..Limits::default() };

@@ -31,14 +31,23 @@ fn apps_come_from_the_file_the_variable_and_the_credentials() {
         json!({"server": {"log_level": "warn", "redis_prefix": "x"}, "port": 7, "applications": [app("1")]});
     fs::write(file.path(), text.to_string()).unwrap();
     let [path, two] = [file.path().to_str().unwrap().to_owned(), json!([app("2")]).to_string()];
-    let variables =
-        [("APPS", &*two), ("APP_ID", "3"), ("APP_KEY", "key3"), ("APP_SECRET", CANARY), ("PORT", "8")];
+    let variables = [
+        ("APPS", &*two),
+        ("APP_ID", "3"),
+        ("APP_KEY", "key3"),
+        ("APP_SECRET", CANARY),
+        ("PORT", "6001"),
+        ("POLLER_PORT", "8"),
+    ];
     let settings = read_poller(&format!("--config-file={path} --log-level error"), &variables).unwrap();
     for id in ["1", "2", "3"] {
         assert_eq!(settings.apps.by_id(id).unwrap().key.as_str(), format!("key{id}"));
     }
     let values = &settings.values;
-    assert_eq!((values.text("log_level").as_deref(), values.number::<u16>("port")), (Some("error"), 8));
+    assert_eq!(
+        (values.text("log_level").as_deref(), values.number::<u16>("poller_port")),
+        (Some("error"), 8)
+    );
 }
 
 #[test]
@@ -52,10 +61,10 @@ fn an_app_twice_or_none_at_all_is_refused() {
 fn everything_that_is_wrong_is_told_at_once() {
     let apps =
         json!([{"app_id": "1", "app_key": "a", "app_secret": CANARY, "app_sceret": CANARY}, 7]).to_string();
-    let args = format!("--port 70000 {CANARY} --nonsense={CANARY} --sqs-queue-url");
+    let args = format!("--poller-port 70000 {CANARY} --nonsense={CANARY} --sqs-queue-url");
     let lines = read_poller(&args, &[("APPS", &apps), ("WEBHOOK_RETRY_SECONDS", "1")]).unwrap_err();
     let expected = [
-        "--port: must be a whole number from 0 to 65535, not '70000'",
+        "--poller-port: must be a whole number from 0 to 65535, not '70000'",
         "argument 3: is no flag",
         "argument 4: is no flag",
         "--sqs-queue-url: needs a value",
