@@ -161,6 +161,24 @@ async fn a_node_without_its_queue_or_topic_does_not_start() {
 }
 
 #[tokio::test]
+async fn a_node_whose_cloud_is_away_serves_and_hands_its_webhooks_over_once_there_is_a_queue() {
+    let (aws, receiver) = (Aws::start().await, Receiver::start().await);
+    let faults = Faults::before(aws.address, "GetQueueUrl").await;
+    faults.set(&[Fault::Refuse(503, "ServiceUnavailable")]);
+    let started = launch(&receiver, "webhooks").on_aws(faults.address);
+    let mut node = tokio::task::spawn_blocking(|| started.start_alone()).await.expect("it starts");
+    let mut clients = clients(&node, 1).await;
+    say(&mut clients, 0, 3).await;
+    // Now the cloud answers, and there is no such queue yet.
+    faults.set(&[]);
+    node.wait_for_log("does not exist").await;
+    aws.create_queue("webhooks", 30, 3).await;
+    node.wait_for_log("webhooks go to the queue 'webhooks'").await;
+    node.stop().await;
+    assert_eq!(aws.take("webhooks").await.len(), 3);
+}
+
+#[tokio::test]
 async fn whatever_befalls_the_way_to_the_queue_nothing_is_lost_doubled_or_out_of_order() {
     let (aws, mut receiver) = (Aws::start().await, Receiver::start().await);
     aws.create_queue("webhooks.fifo", 30, 100).await;

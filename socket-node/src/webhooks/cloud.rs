@@ -73,6 +73,7 @@ pub(super) struct Figures {
 enum Found {
     NotYet,
     There(Outlet),
+    /// Not unless somebody does something about it.
     Never(Failure),
 }
 
@@ -166,7 +167,7 @@ impl CloudQueue {
     }
 }
 
-/// Looks for the destination until it is known whether it is there.
+/// Looks for the destination until it is there.
 async fn find(destination: CloudDestination, finding: watch::Sender<Found>) {
     for failures in 0.. {
         match look_for(&destination).await {
@@ -175,13 +176,13 @@ async fn find(destination: CloudDestination, finding: watch::Sender<Found>) {
                 finding.send_replace(Found::There(outlet));
                 return;
             }
-            Err(failure) if failure.kind == Kind::Passing => {
-                warn!(%failure, "{destination} cannot be asked: {failure}");
-                sleep(pause(failures)).await;
-            }
             Err(failure) => {
-                finding.send_replace(Found::Never(failure));
-                return;
+                warn!(%failure, "{destination} cannot be used: {failure}");
+                // That stops the start. Once the node serves, what is missing may yet be made.
+                if failure.kind != Kind::Passing {
+                    finding.send_replace(Found::Never(failure));
+                }
+                sleep(pause(failures)).await;
             }
         }
     }

@@ -38,7 +38,7 @@ impl Line {
     pub(super) async fn run(mut self, mut found: watch::Receiver<Found>) {
         let outlet = match found.wait_for(|found| matches!(found, Found::There(_))).await.as_deref() {
             Ok(Found::There(outlet)) => outlet.clone(),
-            // It will never be there, and the node does not begin to serve.
+            // Nobody looks for it any more: the node ends.
             _ => return,
         };
         while self.fill().await {
