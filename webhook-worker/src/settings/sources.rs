@@ -73,7 +73,11 @@ fn row(setting: &Setting) -> String {
     let flags = code(setting.flag_names().map(dashes));
     let environment = code(setting.environment_names());
     let json = code(setting.json_names().map(str::to_owned));
-    let default = setting.default.map_or_else(|| "none".to_owned(), |text| format!("`{text}`"));
+    let default = match setting.default {
+        None => "none".to_owned(),
+        Some("") => "empty".to_owned(),
+        Some(text) => format!("`{text}`"),
+    };
     let words = match setting.kind {
         Kind::Choice(words) => format!(" ({})", code(words.iter().map(|word| (*word).to_owned()))),
         _ => String::new(),
