@@ -12,7 +12,7 @@ use std::{net::IpAddr, time::Duration};
 
 use app_manager::app::settings::{Kind, Places, Setting, Values};
 
-pub use sources::{Settings, read, table};
+pub use sources::{Settings, read};
 
 use crate::{
     deliver::DeliverySettings,

@@ -10,6 +10,7 @@
 mod address;
 mod build;
 mod checks;
+mod markdown;
 mod problems;
 mod setting;
 mod table;
@@ -19,6 +20,7 @@ mod webhooks;
 
 pub use address::{host_and_port, read_origin};
 pub use build::build;
+pub use markdown::markdown;
 pub use problems::Problems;
 pub use setting::{Check, Kind, Places, Setting};
 pub use table::{APP_SETTINGS, CREDENTIALS};

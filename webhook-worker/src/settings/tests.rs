@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, ffi::OsString, fs, path::PathBuf};
 
+use app_manager::app::settings::markdown;
 use serde_json::json;
 
 use super::*;
@@ -141,7 +142,7 @@ fn the_readme_shows_the_settings_of_the_workers_as_they_are() {
         let readme = fs::read_to_string(&path).unwrap();
         let (before, rest) = readme.split_once(&begin).expect("the README marks where the settings begin");
         let (shown, after) = rest.split_once(&end).expect("the README marks where the settings end");
-        let section = format!("\n{}", table(settings));
+        let section = format!("\n{}", markdown(settings, ""));
         if std::env::var_os("UPDATE_README").is_some() {
             fs::write(&path, format!("{before}{begin}{section}{end}{after}")).unwrap();
         } else {
