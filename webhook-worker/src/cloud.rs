@@ -102,6 +102,17 @@ pub struct Rejected {
     pub failure: Failure,
 }
 
+impl Rejected {
+    /// What the cloud says of an entry whose id is its place. `None` if it is none of ours.
+    fn read(id: &str, code: &str, message: Option<&str>, is_senders_fault: bool) -> Option<Self> {
+        let mut failure = Failure::coded(code, message);
+        if is_senders_fault {
+            failure.kind = Kind::Letter;
+        }
+        Some(Self { index: id.parse().ok()?, failure })
+    }
+}
+
 /// Where letters go.
 #[derive(Clone, Debug)]
 pub enum Outlet {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Debug, iter::successors};
 
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
 /// A request that failed, or a part of one.
@@ -40,6 +40,13 @@ impl Failure {
         };
         let text = message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"));
         Self { kind, text }
+    }
+}
+
+/// A part of a request that cannot be made at all.
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self { kind: Kind::Letter, text: error.to_string() }
     }
 }
 

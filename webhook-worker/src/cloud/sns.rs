@@ -6,7 +6,7 @@ use aws_sdk_sns::{
     types::{MessageAttributeValue, PublishBatchRequestEntry},
 };
 
-use super::{Cloud, Failure, Kind, Letter, Rejected};
+use super::{Cloud, Failure, Letter, Rejected};
 
 /// The attribute by which subscriptions tell our messages from others, and its value.
 const EVENT_NAME: (&str, &str) = ("EventName", "pusher-webhook");
@@ -33,15 +33,10 @@ impl Topic {
     pub(super) async fn publish(&self, letters: &[Letter]) -> Result<Vec<Rejected>, Failure> {
         let entries: Result<Vec<_>, _> =
             letters.iter().enumerate().map(|(index, letter)| self.entry(index, letter)).collect();
-        let entries = entries.map_err(|error| Failure { kind: Kind::Letter, text: error.to_string() })?;
         let request = self.client.publish_batch().topic_arn(&self.arn);
-        let answer = request.set_publish_batch_request_entries(Some(entries)).send().await?;
+        let answer = request.set_publish_batch_request_entries(Some(entries?)).send().await?;
         let failed = answer.failed().iter().filter_map(|failed| {
-            let mut failure = Failure::coded(failed.code(), failed.message());
-            if failed.sender_fault() {
-                failure.kind = Kind::Letter;
-            }
-            Some(Rejected { index: failed.id().parse().ok()?, failure })
+            Rejected::read(failed.id(), failed.code(), failed.message(), failed.sender_fault())
         });
         Ok(failed.collect())
     }

@@ -13,7 +13,7 @@ use aws_sdk_sqs::{
 };
 use serde_json::Value as Json;
 
-use super::{Cloud, Failure, Kind, LETTERS, Letter, Rejected, access::ANSWER};
+use super::{Cloud, Failure, LETTERS, Letter, Rejected, access::ANSWER};
 
 /// The longest that a queue waits for something to come.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -134,15 +134,11 @@ impl Queue {
         &self,
         entries: Vec<Result<SendMessageBatchRequestEntry, BuildError>>,
     ) -> Result<Vec<Rejected>, Failure> {
-        let entries = all_built(entries)?;
+        let entries: Vec<_> = entries.into_iter().collect::<Result<_, _>>()?;
         let request = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let answer = request.send().await?;
         let failed = answer.failed().iter().filter_map(|failed| {
-            let mut failure = Failure::coded(failed.code(), failed.message());
-            if failed.sender_fault() {
-                failure.kind = Kind::Letter;
-            }
-            Some(Rejected { index: failed.id().parse().ok()?, failure })
+            Rejected::read(failed.id(), failed.code(), failed.message(), failed.sender_fault())
         });
         Ok(failed.collect())
     }
@@ -182,7 +178,7 @@ impl Queue {
         let entries = handles.iter().enumerate().map(|(index, handle)| {
             DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(handle).build()
         });
-        let entries = all_built(entries.collect())?;
+        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
         let request = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
         let answer = request.send().await?;
         Ok(answer.failed().iter().filter_map(|failed| failed.id().parse().ok()).collect())
@@ -200,7 +196,7 @@ impl Queue {
                 .visibility_timeout(seconds(time))
                 .build()
         });
-        let entries = all_built(entries.collect())?;
+        let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
         let request = self.client.change_message_visibility_batch().queue_url(&self.url);
         request.set_entries(Some(entries)).send().await?;
         Ok(())
@@ -245,11 +241,6 @@ impl Queue {
         let request = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name);
         Ok(request.send().await?.attributes.unwrap_or_default())
     }
-}
-
-fn all_built<E>(entries: Vec<Result<E, BuildError>>) -> Result<Vec<E>, Failure> {
-    let entries: Result<Vec<_>, _> = entries.into_iter().collect();
-    entries.map_err(|error| Failure { kind: Kind::Letter, text: error.to_string() })
 }
 
 fn seconds(time: Duration) -> i32 {
