@@ -13,8 +13,8 @@ use tracing::{Span, info_span};
 
 use super::{
     keys::{Keys, SHARDS, Shard},
-    link::{self, Link, pause},
-    owners::{Owners, expect_owner},
+    link::{self, Link, expect_primary, pause},
+    owners::Owners,
 };
 use crate::{config::RedisConfig, hub::Topic};
 
@@ -239,7 +239,7 @@ impl Dialect {
                 // What is polled first is sent first, so that the question is behind the messages.
                 let mut behind = connection.clone();
                 let (taken, is_owner) =
-                    tokio::join!(biased; messages.exec_async(connection), expect_owner(&mut behind));
+                    tokio::join!(biased; messages.exec_async(connection), expect_primary(&mut behind));
                 taken.and(is_owner)
             }
         }

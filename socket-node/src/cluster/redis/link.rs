@@ -1,17 +1,14 @@
 //! How Redis is reached: opening connections, and waiting before the next try.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, ProtocolVersion,
+    Value, aio::MultiplexedConnection,
 };
 
-use super::{
-    owners::{Owners, expect_owner},
-    sentinels::{Sentinels, check_role},
-};
+use super::{owners::Owners, sentinels::Sentinels};
 use crate::config::{RedisConfig, RedisUrl};
 
 /// Time for a connection to stand.
@@ -84,7 +81,7 @@ impl Link {
             Way::Owner(owners, slot) => {
                 let client = owners.of_slot(*slot).await?;
                 let mut connection = client.get_multiplexed_async_connection_with_config(config).await?;
-                expect_owner(&mut connection).await?;
+                expect_primary(&mut connection).await?;
                 Ok(connection)
             }
             Way::Primary(sentinels) => {
@@ -101,8 +98,7 @@ impl Link {
     pub async fn check(&self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
         match &self.way {
             Way::Server(_) => redis::cmd("PING").exec_async(connection).await,
-            Way::Owner(..) => expect_owner(connection).await,
-            Way::Primary(_) => check_role(connection).await,
+            Way::Owner(..) | Way::Primary(_) => expect_primary(connection).await,
         }
     }
 }
@@ -110,6 +106,19 @@ impl Link {
 /// Opens a connection on which nothing is heard but answers.
 pub(super) async fn connect(client: &Client) -> redis::RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config()).await
+}
+
+/// Makes sure that a server is a primary, which may change while it is connected to: one that has become a replica takes what
+/// is published and who subscribes, and keeps it to itself or passes it on as it pleases.
+///
+/// # Errors
+/// If it is none, or does not say.
+pub(super) async fn expect_primary(connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+    let facts: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
+    match facts.get("role") {
+        Some(Value::BulkString(role)) if role == b"master" => Ok(()),
+        _ => Err((ErrorKind::Io, "the server is not the primary any more").into()),
+    }
 }
 
 /// How the server of a URL is reached.

@@ -6,7 +6,6 @@
 //! when a server dies, all that have been connected to it ask at once.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -22,8 +21,7 @@ use futures_util::{
 };
 use parking_lot::Mutex;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection, from_redis_value,
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, Value, from_redis_value,
 };
 use tokio::time::{Instant, sleep};
 
@@ -154,16 +152,6 @@ impl Map {
 impl fmt::Debug for Owners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Owners").finish_non_exhaustive()
-    }
-}
-
-/// Makes sure that the server at the other end is an owner of slots, and no replica: one that has become a replica takes
-/// what is published and who subscribes, and keeps it to itself or passes it on as it pleases.
-pub(super) async fn expect_owner(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    let facts: HashMap<String, Value> = redis::cmd("HELLO").query_async(connection).await?;
-    match facts.get("role") {
-        Some(Value::BulkString(role)) if role == b"master" => Ok(()),
-        _ => Err((ErrorKind::Io, "the server has no slots any more").into()),
     }
 }
 

@@ -7,12 +7,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError,
-    RedisResult, aio::MultiplexedConnection,
+    Client, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisResult,
 };
 use tokio::time::timeout;
 
-use super::link::{self, address};
+use super::link::{self, address, expect_primary};
 use crate::config::{RedisConfig, SentinelConfig};
 
 /// Time for a sentinel to take a connection and to answer: the next one may be there.
@@ -110,7 +109,7 @@ impl Sentinels {
             _ => ConnectionAddr::Tcp(host, port),
         };
         let client = Client::open(ConnectionInfo::clone(&self.server).set_addr(place))?;
-        check_role(&mut link::connect(&client).await?).await?;
+        expect_primary(&mut link::connect(&client).await?).await?;
         Ok(client)
     }
 
@@ -121,17 +120,4 @@ impl Sentinels {
             addresses[..=at].rotate_right(1);
         }
     }
-}
-
-/// Finds out whether a server is a primary, which may change while it is connected to.
-///
-/// # Errors
-/// If it is none, or does not say.
-pub(super) async fn check_role(connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    let role: Vec<redis::Value> = redis::cmd("ROLE").query_async(connection).await?;
-    let role: Option<String> = role.into_iter().next().map(redis::from_redis_value).transpose()?;
-    if role.as_deref() == Some("master") {
-        return Ok(());
-    }
-    Err(RedisError::from((ErrorKind::Client, "the server is not the primary any more")))
 }
