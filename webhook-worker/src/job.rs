@@ -54,8 +54,6 @@ impl Job {
     /// The id is random. A job that might be rendered twice should be [named after](Self::named_after) its cause.
     pub fn render(app_id: &AppId, target: &WebhookTarget, events: &[WebhookEvent], time_ms: u64) -> Self {
         debug_assert!(!events.is_empty(), "a webhook tells of something");
-        let body =
-            serde_json::to_string(&Body { time_ms, events }).expect("events are made of strings and numbers");
         Self {
             v: Version::One,
             id: DeliveryId(Uuid::new_v4()),
@@ -65,7 +63,7 @@ impl Job {
             time_ms,
             channels: distinct_channels(events),
             attempts: 0,
-            body,
+            body: compact(&Body { time_ms, events }),
         }
     }
 
@@ -91,7 +89,7 @@ impl Job {
 
     /// The job as queues carry it.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a job is made of strings and numbers")
+        compact(self)
     }
 
     /// The job that a queue carried.
@@ -101,6 +99,14 @@ impl Job {
     pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(json)
     }
+}
+
+/// JSON that takes no more memory than its length. Jobs wait by the tens of thousands, and a text that has grown to its
+/// length may have taken twice that.
+fn compact(value: &impl Serialize) -> String {
+    let mut json = serde_json::to_string(value).expect("jobs and events are made of strings and numbers");
+    json.shrink_to_fit();
+    json
 }
 
 /// Milliseconds since 1970, as [`Job::time_ms`] counts them. A clock before that is no clock.
