@@ -1,5 +1,8 @@
 //! Nodes that hand their webhooks over to the cloud.
 
+mod backlog;
+mod lost_answers;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
