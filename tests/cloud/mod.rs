@@ -18,12 +18,12 @@ use crate::support::{
 const SECRET: &str = "canary-91f7-secret";
 
 /// The app that the tests' jobs are of, as settings have it.
-fn apps() -> Value {
+pub(crate) fn apps() -> Value {
     json!([{"app_id": "1", "app_key": "app-key", "app_secret": SECRET}])
 }
 
 /// A job as nodes put it into a queue: an event on this channel, at this path of the receiver.
-fn job(receiver: &Receiver, path: &str, channel: &str, number: usize) -> String {
+pub(crate) fn job(receiver: &Receiver, path: &str, channel: &str, number: usize) -> String {
     let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
     let event = json!({
         "name": "client_event", "channel": channel, "event": "client-n", "data": number.to_string(),

@@ -137,7 +137,7 @@ async fn pass(target: SocketAddr, head: &str, body: &[u8]) -> io::Result<Vec<u8>
 }
 
 /// A request or an answer: its head, and its body of a known length.
-async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<(String, Vec<u8>)> {
+pub(crate) async fn message(stream: &mut BufReader<TcpStream>) -> io::Result<(String, Vec<u8>)> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head).await? == 0 {
