@@ -203,6 +203,57 @@ mod tests {
     }
 
     #[test]
+    fn no_range_is_hidden_by_how_it_is_written() {
+        let urls = [
+            // Private, by every way of writing 10.1.2.3 and 192.168.0.1.
+            "http://10.66051/",
+            "http://167838211/",
+            "http://0xa010203/",
+            "http://012.1.2.3/",
+            "http://10.1.2.3./",
+            "http://3232235521/",
+            "http://0300.0250.0.1/",
+            "http://[::ffff:192.168.0.1]/",
+            "http://172.20.0.1:8080/",
+            // Carrier-grade NAT, benchmarking, protocol assignments, documentation, reserved, this host, broadcast.
+            "http://100.64.0.1/",
+            "http://1681915905/",
+            "http://0x64.0x7f.0xff.0xff/",
+            "http://198.18.0.1/",
+            "http://198.19.255.254./",
+            "http://192.0.0.1/",
+            "http://0300.0.0.010/",
+            "http://192.0.2.1/",
+            "http://240.0.0.1/",
+            "http://0/",
+            "http://0.0.0.0:80/",
+            "http://4294967295/",
+            // What carries an IPv4 address, and what is private in IPv6 itself.
+            "http://[::127.0.0.1]/",
+            "http://[::ffff:0:0]/",
+            "http://[2002:7f00:1::]/",
+            "http://[2002:a00:1::1]/",
+            "http://[64:ff9b::10.0.0.1]/",
+            "http://[64:ff9b::c0a8:1]/",
+            "http://[64:ff9b:1::808:808]/",
+            "http://[2001:0:4136:e378:8000:63bf:3fff:fdd2]/",
+            "http://[5f00::1]/",
+            "http://[fc00::1]/",
+            "http://[fdff:ffff::1]/",
+            "http://[fec0::1]/",
+            "http://[100::1]/",
+            "http://[2001:db8::1]/",
+            "http://[3fff::1]/",
+            "http://[::]/",
+            "http://[ff02::1]/",
+        ];
+        for url in urls {
+            let refused = Target::parse(url, &AddressPolicy::public_only());
+            assert!(matches!(refused, Err(TargetError::Address(_))), "{url}: {refused:?}");
+        }
+    }
+
+    #[test]
     fn an_error_does_not_repeat_the_url() {
         for url in ["http://user:hidden@x", "ftp://hidden", "http://127.0.0.1/?hidden", "hidden"] {
             let error = Target::parse(url, &AddressPolicy::public_only()).unwrap_err().to_string();

@@ -80,16 +80,26 @@ mod tests {
     use std::{
         convert::Infallible,
         future::{Ready, ready},
+        io::ErrorKind,
+        net::TcpListener,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
     };
 
+    use hyper::Uri;
+    use hyper_util::client::legacy::connect::HttpConnector;
+
     use super::*;
-    use crate::target::ForbiddenAddress;
+    use crate::target::{ForbiddenAddress, Network, Target};
 
     /// Gives a list of answers round and round, as a name server does that wants to be trusted and then abused.
     #[derive(Clone)]
     struct Turncoat {
         answers: Vec<Vec<&'static str>>,
-        asked: usize,
+        /// How often it was asked. A connector asks a clone for each connection.
+        asked: Arc<AtomicUsize>,
     }
 
     impl Service<Name> for Turncoat {
@@ -102,8 +112,7 @@ mod tests {
         }
 
         fn call(&mut self, _: Name) -> Self::Future {
-            let answer = &self.answers[self.asked % self.answers.len()];
-            self.asked += 1;
+            let answer = &self.answers[self.asked.fetch_add(1, Relaxed) % self.answers.len()];
             let addresses: Vec<_> = answer.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 0)).collect();
             ready(Ok(addresses.into_iter()))
         }
@@ -116,7 +125,7 @@ mod tests {
 
     fn guarded(answers: &[&[&'static str]], policy: AddressPolicy) -> GuardedResolver<Turncoat> {
         let answers = answers.iter().map(|answer| answer.to_vec()).collect();
-        GuardedResolver::new(Turncoat { answers, asked: 0 }, policy)
+        GuardedResolver::new(Turncoat { answers, asked: Arc::default() }, policy)
     }
 
     #[tokio::test]
@@ -126,6 +135,51 @@ mod tests {
             assert_eq!(ask(&mut resolver).await.unwrap(), ["93.184.216.34"]);
             let error = ask(&mut resolver).await.unwrap_err();
             assert!(error.downcast_ref::<ForbiddenAddress>().is_some(), "{error}");
+        }
+    }
+
+    /// The same by real connections, to a listener that may be reached and to one that may not, on the same port.
+    #[tokio::test]
+    async fn a_name_that_turns_private_a_thousand_times_leads_nobody_there() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = closed.local_addr().unwrap().port();
+        let open = TcpListener::bind(("127.0.0.2", port)).unwrap();
+        let policy = AddressPolicy::public_only().allowing([Network::parse("127.0.0.2").unwrap()]);
+        let mut connector =
+            HttpConnector::new_with_resolver(guarded(&[&["127.0.0.2"], &["127.0.0.1"]], policy));
+        let uri: Uri = format!("http://example.com:{port}/").parse().unwrap();
+        for _ in 0..1_000 {
+            connector.call(uri.clone()).await.unwrap();
+            assert_eq!(open.accept().unwrap().1.ip().to_string(), "127.0.0.1", "from this machine");
+            connector.call(uri.clone()).await.unwrap_err();
+        }
+        closed.set_nonblocking(true).unwrap();
+        assert_eq!(closed.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "nobody came");
+    }
+
+    #[tokio::test]
+    async fn names_of_this_machine_are_names_like_any_other() {
+        let names = [
+            ("http://localhost/", "localhost"),
+            ("http://LOCALHOST/", "localhost"),
+            ("http://localhost./", "localhost."),
+            ("http://%6cocalhost/", "localhost"),
+            ("http://\u{ff4c}\u{ff4f}calhost/", "localhost"),
+            ("http://\u{24db}ocalhost\u{3002}/", "localhost."),
+            ("http://loc\u{ad}alhost/", "localhost"),
+            ("http://a.localhost/", "a.localhost"),
+            ("http://127.0.0.1.example.com/", "127.0.0.1.example.com"),
+            ("http://b\u{fc}cher.example./", "xn--bcher-kva.example."),
+        ];
+        let policy = AddressPolicy::public_only();
+        for answer in [&["127.0.0.1"][..], &["::1", "::ffff:127.0.0.1"], &["10.0.0.1", "fd00:ec2::254"]] {
+            let mut resolver = guarded(&[answer], policy.clone());
+            for (url, name) in names {
+                let target = Target::parse(url, &policy).unwrap();
+                assert_eq!(target.uri().host(), Some(name), "{url}");
+                let error = resolver.call(name.parse().unwrap()).await.unwrap_err();
+                assert!(error.downcast_ref::<ForbiddenAddress>().is_some(), "{url}: {error}");
+            }
         }
     }
 
