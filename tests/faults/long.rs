@@ -3,6 +3,7 @@
 
 mod crowds;
 mod deaths;
+mod deliveries;
 mod resets;
 mod silence;
 mod storms;

@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     api::{Response, escaped, raw_request},
     node::Launch,
-    process::signal,
+    process::{cpu_time, signal},
 };
 
 /// How long it may take to start, and any state of it to come about.
@@ -264,6 +264,11 @@ impl Aws {
         let request = json!({"QueueUrl": self.url(queue), "AttributeNames": ["All"]});
         let answer = self.sqs("GetQueueAttributes", request).await;
         names.map(|name| answer["Attributes"][name].as_str().and_then(|text| text.parse().ok()).expect(name))
+    }
+
+    /// What it has used of all processors so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        cpu_time(self.process.id())
     }
 
     /// A queue's URL.

@@ -8,7 +8,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod node;
 pub(crate) mod poller;
-mod process;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod receiver;

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     api::{Response, raw_request},
     aws::{Aws, binary},
-    process::signal,
+    process::{cpu_time, signal},
 };
 
 /// How long it may take to start, and to end.
@@ -86,6 +86,11 @@ impl Poller {
         let page = self.get("/metrics").await.expect_status(200);
         let value = page.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {}", page.text()))
+    }
+
+    /// What it has used of all processors so far.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        cpu_time(self.process.id())
     }
 
     /// Waits until `/ready` answers this.

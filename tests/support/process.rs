@@ -1,6 +1,6 @@
-//! Signals to the processes that a test has started, and to no others.
+//! Signals to the processes that a test has started, and to no others; and what they have used.
 
-use std::process::Child;
+use std::{fs, process::Child, time::Duration};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
@@ -21,6 +21,16 @@ pub(crate) fn freeze(process: &Child) {
 /// Lets it go on.
 pub(crate) fn thaw(process: &Child) {
     signal(process, Signal::CONT);
+}
+
+/// What a process has used of all processors so far. The kernel counts hundredths of a second.
+pub(crate) fn cpu_time(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("the name is in brackets");
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // Fields 14 and 15 of proc(5), counted from the third.
+    let ticks: u64 = [11, 12].into_iter().map(|field| fields[field].parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn pid(process: &Child) -> Pid {

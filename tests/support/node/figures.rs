@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::Node;
-use crate::support::api::raw_request;
+use crate::support::{api::raw_request, process::cpu_time};
 
 impl Node {
     /// Its resident memory in bytes, as the kernel counts it.
@@ -15,15 +15,9 @@ impl Node {
         kilobytes * 1024
     }
 
-    /// What it has used of all processors so far. The kernel counts hundredths of a second.
+    /// What it has used of all processors so far.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let stat = self.read_proc("stat");
-        let (_, fields) = stat.rsplit_once(") ").expect("the name is in brackets");
-        let fields: Vec<&str> = fields.split(' ').collect();
-        // Fields 14 and 15 of proc(5), counted from the third.
-        let ticks: u64 =
-            [11, 12].into_iter().map(|field| fields[field].parse::<u64>().expect("a number")).sum();
-        Duration::from_millis(ticks * 10)
+        cpu_time(self.pid())
     }
 
     /// How many descriptors it has open.
