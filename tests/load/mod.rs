@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod function;
+mod outages;
 pub(crate) mod queues;
 mod slow_readers;
 mod two_nodes;
