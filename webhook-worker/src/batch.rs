@@ -39,6 +39,8 @@ pub struct Message {
     pub group: Option<String>,
     /// How often the queue has handed it over, this time included.
     pub receives: u32,
+    /// When it was put into the queue, in milliseconds since 1970.
+    pub sent_at_ms: u64,
     /// The job, perhaps in an envelope.
     pub body: String,
 }
@@ -46,11 +48,12 @@ pub struct Message {
 /// Leaves the body out, in which a customer's tokens may be.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, group, receives, body: _ } = self;
+        let Self { id, group, receives, sent_at_ms, body: _ } = self;
         f.debug_struct("Message")
             .field("id", id)
             .field("group", group)
             .field("receives", receives)
+            .field("sent_at_ms", sent_at_ms)
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +85,7 @@ struct Parcel {
 
 impl Batches {
     /// Delivers with this. An attempt is not begun when the webhook is older than the schedule's horizon, unless the
-    /// message comes for the first time, as a dead letter does that is sent again.
+    /// message comes for the first time, or was older already when it was put into the queue.
     pub fn new(deliverer: Deliverer, apps: Apps, schedule: Schedule) -> Self {
         Self { deliverer, apps, schedule, breaker: Breaker::default() }
     }
@@ -136,12 +139,22 @@ impl Batches {
         failed
     }
 
+    /// Whether its time is over.
+    ///
+    /// A dead letter that is sent again was too old from the beginning. It has as many attempts as the queue lets it have:
+    /// nobody knows whether there was one when it came before, or whether it only waited for another one of its group, for
+    /// time, or for an endpoint that was left alone.
+    fn is_overdue(&self, message: &Message, job: &Job) -> bool {
+        let is_old =
+            |at_ms: u64| Duration::from_millis(at_ms.saturating_sub(job.time_ms)) > self.schedule.horizon;
+        message.receives > 1 && is_old(now_ms()) && !is_old(message.sent_at_ms)
+    }
+
     /// Whether the endpoint took it.
     async fn deliver_one(&self, Parcel { message, job }: &Parcel, until: Instant) -> bool {
         let Endpoint::Url(url) = &job.endpoint;
         let (id, endpoint) = (job.id, target::authority(url));
-        let age = Duration::from_millis(now_ms().saturating_sub(job.time_ms));
-        if message.receives > 1 && age > self.schedule.horizon {
+        if self.is_overdue(message, job) {
             warn!(delivery = %id, app_id = %job.app_id, endpoint, "gave up webhook {id}: its time is over");
             return false;
         }

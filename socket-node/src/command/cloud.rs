@@ -1,7 +1,7 @@
 //! Dead letters in SQS: those in the queue that the queue's redrive policy names.
 //!
 //! Reading a message hides it from others for a while, and in a FIFO queue what follows in its group too. So of such a
-//! queue, one pass sees ten messages of each group; what is replayed or purged makes room for the next.
+//! queue, one pass sees up to ten messages of each group; what is replayed or purged makes room for the next.
 
 use std::{collections::HashMap, time::Duration};
 

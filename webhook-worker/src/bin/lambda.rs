@@ -69,11 +69,14 @@ fn time_left(deadline: SystemTime) -> Duration {
 }
 
 fn message(mut record: SqsMessage) -> Option<Message> {
-    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+    let number = |name| record.attributes.get(name).and_then(|text| text.parse::<u64>().ok());
+    let receives = number("ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok());
+    let sent_at_ms = number("SentTimestamp").unwrap_or(0);
     Some(Message {
         id: record.message_id?,
         group: record.attributes.remove("MessageGroupId"),
         receives: receives.unwrap_or(1),
+        sent_at_ms,
         body: record.body.unwrap_or_default(),
     })
 }

@@ -20,7 +20,8 @@ fn batches() -> Batches {
 
 /// A message for the first time, of this group.
 fn message(id: &str, group: Option<&str>, job: &Job) -> Message {
-    Message { id: id.into(), group: group.map(str::to_owned), receives: 1, body: job.to_json() }
+    let group = group.map(str::to_owned);
+    Message { id: id.into(), group, receives: 1, sent_at_ms: job.time_ms, body: job.to_json() }
 }
 
 /// Those that failed, in order of their ids.
@@ -126,6 +127,20 @@ async fn what_is_too_old_is_not_sent_again_but_a_dead_letter_has_its_one_attempt
     assert_eq!(failed(&batches(), vec![repeated]).await, ["1"]);
     assert_eq!(receiver.seen().requests, 0);
     assert!(failed(&batches(), vec![message("2", None, &old)]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_sent_again_and_had_to_wait_for_its_group_has_its_attempt_when_it_comes_next() {
+    let receiver = choosy().await;
+    let again = |data: &str, receives| {
+        let mut old = job(&receiver.url(), &[event("a", data)]);
+        old.time_ms = now_ms() - 86_400_000;
+        Message { receives, sent_at_ms: now_ms() - 1_000, ..message(data, Some("x"), &old) }
+    };
+    let batches = batches();
+    assert_eq!(failed(&batches, vec![again("bad", 1), again("waits", 1)]).await, ["bad", "waits"]);
+    assert!(failed(&batches, vec![again("waits", 2)]).await.is_empty());
+    assert_eq!(data(&receiver.received()), ["bad", "waits"]);
 }
 
 #[tokio::test]
