@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -17,6 +16,7 @@ use super::{GONE, launch_with_webhooks_to, told_by};
 use crate::support::{
     client::Client,
     cluster::Cluster,
+    random::Random,
     receiver::{Delivery, Receiver},
 };
 
@@ -29,32 +29,6 @@ const TOLD: Duration = Duration::from_secs(300);
 /// Deliveries that a node may have under way when it is killed: so many it sends to one endpoint at a time, and for as many
 /// more it may not have said yet that they are through.
 const UNDER_WAY: usize = 2 * 8;
-
-/// Names another run's seed, to repeat its moments.
-const SEED: &str = "SOCKET_RUSH_TEST_SEED";
-
-/// Numbers that a seed repeats.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Self {
-        let given = env::var(SEED).ok().map(|seed| seed.parse().expect("a seed is a number"));
-        let now =
-            || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_nanos() as u64;
-        let seed = given.unwrap_or_else(now).max(1);
-        println!("{SEED}={seed}");
-        Self(seed)
-    }
-
-    /// Some part of a duration.
-    fn part_of(&mut self, whole: Duration) -> Duration {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        whole.mul_f64((self.0 >> 11) as f64 / (1_u64 << 53) as f64)
-    }
-}
 
 /// What the endpoint was told.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ pub(crate) mod node;
 pub(crate) mod poller;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod random;
 pub(crate) mod raw;
 pub(crate) mod receiver;
 pub(crate) mod redis;
