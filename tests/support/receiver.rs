@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
@@ -29,9 +29,9 @@ const MAX_ARRIVED: usize = 100_000;
 pub(crate) enum Answer {
     /// Answers with this status.
     Status(u16),
-    /// Answers 307 with this place to go to.
-    Redirect(String),
-    /// Answers 200 after a while.
+    /// Answers with this status and a place to go to.
+    Redirect(u16, String),
+    /// Answers 200 after a while, to those who wait for it.
     Slow(Duration),
     /// Never answers.
     Hang,
@@ -97,7 +97,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// Listens on a free port of the loopback address.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into());
         let address = listener.local_addr().expect("it listens");
         let (arriving, deliveries) = mpsc::channel(MAX_ARRIVED);
         let plan = Arc::default();
@@ -128,7 +128,7 @@ impl Receiver {
 
     /// Accepts connections again.
     pub(crate) async fn accept_again(&mut self) {
-        let listener = TcpListener::bind(self.address).await.expect("nobody has taken the port");
+        let listener = listen(self.address);
         self.accepting = tokio::spawn(accept(listener, Arc::clone(&self.plan), self.arriving.clone()));
     }
 
@@ -152,6 +152,17 @@ impl Receiver {
         deliveries
     }
 
+    /// How long each of those waited who hung up before they were answered.
+    pub(crate) fn waits(&self) -> Vec<Duration> {
+        self.plan.seen().waits.clone()
+    }
+
+    /// How much of each huge body was written until the connection ended. What nobody has read of it fits the buffers of
+    /// both sockets.
+    pub(crate) fn written(&self) -> Vec<usize> {
+        self.plan.seen().written.clone()
+    }
+
     /// What has arrived and was not asked for yet.
     pub(crate) fn arrived(&mut self) -> Vec<Delivery> {
         std::iter::from_fn(|| self.deliveries.try_recv().ok()).collect()
@@ -168,6 +179,14 @@ impl Drop for Receiver {
 #[derive(Debug, Default)]
 struct Plan {
     paths: Mutex<HashMap<String, Answers>>,
+    seen: Mutex<Seen>,
+}
+
+/// What became of answers that were not simply read.
+#[derive(Debug, Default)]
+struct Seen {
+    waits: Vec<Duration>,
+    written: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -181,12 +200,30 @@ impl Plan {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn next(&self, path: &str) -> Answer {
         let mut paths = self.lock();
         let answers = paths.get_mut(path);
         let planned = answers.and_then(|answers| answers.once.pop_front().or_else(|| answers.always.clone()));
         planned.unwrap_or(Answer::Status(200))
     }
+}
+
+/// Listens with small buffers, so that what is written of a huge answer is mostly what was read of it.
+fn listen(address: SocketAddr) -> TcpListener {
+    const SEND_BUFFER: u32 = 64 << 10;
+    let listening = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        // As every listener of tokio's does it.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    listening().expect("nobody has taken the port")
 }
 
 /// Accepts until it is aborted; the connections end with it.
@@ -209,7 +246,7 @@ async fn serve(stream: TcpStream, plan: &Plan, arriving: &mpsc::Sender<Delivery>
         let answer = delivery.answer.clone();
         // Nobody may be there to ask for it any more.
         let _ = arriving.send(delivery).await;
-        give(answer, stream.get_mut()).await?;
+        give(answer, stream.get_mut(), plan).await?;
     }
 }
 
@@ -232,16 +269,17 @@ async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Delivery> {
 }
 
 /// Answers; an error ends the connection.
-async fn give(answer: Answer, stream: &mut TcpStream) -> io::Result<()> {
-    const HUGE: usize = 1 << 30;
+async fn give(answer: Answer, stream: &mut TcpStream, plan: &Plan) -> io::Result<()> {
     match answer {
         Answer::Status(status) => status_line(stream, status, "").await,
-        Answer::Redirect(to) => status_line(stream, 307, &format!("Location: {to}\r\n")).await,
+        Answer::Redirect(status, to) => status_line(stream, status, &format!("Location: {to}\r\n")).await,
         Answer::Slow(time) => {
-            sleep(time).await;
+            // Whoever asks says nothing more, so anything that comes is the end of the connection.
+            let hung_up = timeout(time, until_closed(stream, plan)).await;
+            hung_up.unwrap_or(Ok(()))?;
             status_line(stream, 200, "").await
         }
-        Answer::Hang => until_closed(stream).await,
+        Answer::Hang => until_closed(stream, plan).await,
         Answer::Reset => {
             stream.write_all(b"HTTP/1.1 20").await?;
             reset(stream)
@@ -252,14 +290,7 @@ async fn give(answer: Answer, stream: &mut TcpStream) -> io::Result<()> {
             sleep(Duration::from_millis(100)).await;
             reset(stream)
         }
-        Answer::HugeBody => {
-            stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {HUGE}\r\n\r\n").as_bytes()).await?;
-            let chunk = vec![b'x'; 64 << 10];
-            for _ in 0..HUGE / chunk.len() {
-                stream.write_all(&chunk).await?;
-            }
-            Ok(())
-        }
+        Answer::HugeBody => huge(stream, plan).await,
     }
 }
 
@@ -267,9 +298,28 @@ async fn status_line(stream: &mut TcpStream, status: u16, head: &str) -> io::Res
     stream.write_all(format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n{head}\r\n").as_bytes()).await
 }
 
-async fn until_closed(stream: &mut TcpStream) -> io::Result<()> {
-    stream.read_u8().await?;
+async fn until_closed(stream: &mut TcpStream, plan: &Plan) -> io::Result<()> {
+    let began = Instant::now();
+    let ended = stream.read_u8().await;
+    plan.seen().waits.push(began.elapsed());
+    ended?;
     Err(io::ErrorKind::ConnectionAborted.into())
+}
+
+/// Writes a gibibyte, or as much of it as is wanted.
+async fn huge(stream: &mut TcpStream, plan: &Plan) -> io::Result<()> {
+    const HUGE: usize = 1 << 30;
+    stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {HUGE}\r\n\r\n").as_bytes()).await?;
+    let chunk = vec![b'x'; 64 << 10];
+    let (mut written, mut failed) = (0, Ok(()));
+    while failed.is_ok() && written < HUGE {
+        match stream.write(&chunk).await {
+            Ok(bytes) => written += bytes,
+            Err(error) => failed = Err(error),
+        }
+    }
+    plan.seen().written.push(written);
+    failed
 }
 
 fn reset(stream: &TcpStream) -> io::Result<()> {

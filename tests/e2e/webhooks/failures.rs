@@ -43,7 +43,7 @@ async fn whatever_an_endpoint_does_instead_of_taking_it_the_same_webhook_comes_a
         ("/not-found", Answer::Status(404)),
         ("/hang", Answer::Hang),
         ("/reset", Answer::Reset),
-        ("/redirect", Answer::Redirect(receiver.url_of("/elsewhere"))),
+        ("/redirect", Answer::Redirect(307, receiver.url_of("/elsewhere"))),
     ];
     let paths: Vec<_> = faults.iter().map(|(path, _)| *path).collect();
     for (path, answer) in faults {
