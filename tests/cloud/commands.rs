@@ -15,7 +15,7 @@ use crate::support::{
 const TOKEN: &str = "canary-91f7-token";
 
 /// What a command says, with these settings.
-async fn command(launch: Launch, words: &str, settings: &Value) -> Ending {
+pub(super) async fn command(launch: Launch, words: &str, settings: &Value) -> Ending {
     let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
     let launch = launch.flags(words).config(settings);
     // The receiver needs this thread if the test has no other.

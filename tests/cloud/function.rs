@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{accepted, apps, job};
+use super::{accepted, apps, job, number_in};
 use crate::support::{
     aws::Aws,
     receiver::{Answer, Receiver},
@@ -47,4 +47,22 @@ async fn a_group_is_delivered_in_order_although_its_endpoint_fails_for_a_while()
     let numbers = accepted(&mut receiver, 8).await;
     assert!(numbers.into_iter().eq((0..8).map(|number: usize| number.to_string())));
     aws.drained("webhooks.fifo").await;
+}
+
+#[tokio::test]
+async fn an_answer_names_what_failed_and_all_that_follows_in_its_group() {
+    let (aws, mut receiver) = (Aws::start().await, Receiver::start().await);
+    // Nothing comes again while the queue is looked at.
+    aws.create_queue("webhooks.fifo", 600, 100).await;
+    receiver.answer("/hook", [Answer::Status(200), Answer::Status(200), Answer::Status(500)]);
+    let mut messages: Vec<_> = (0..6).map(|number| ("a", job(&receiver, "/hook", "a", number))).collect();
+    messages.extend((6..9).map(|number| ("b", job(&receiver, "/other", "b", number))));
+    aws.send("webhooks.fifo", &messages).await;
+    aws.create_function("webhooks.fifo", SECONDS, variables()).await;
+    let attempts = receiver.next_some(6).await;
+    aws.holds("webhooks.fifo", [0, 4]).await;
+    let mut sent: Vec<_> = attempts.iter().map(number_in).collect();
+    sent.sort();
+    assert_eq!(sent, ["0", "1", "2", "6", "7", "8"]);
+    assert!(receiver.arrived().is_empty(), "what follows a failure is not sent");
 }

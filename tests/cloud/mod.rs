@@ -1,9 +1,11 @@
 //! Webhooks through the queues, topics and functions of a cloud, which an emulator stands in for.
 
 mod commands;
+mod faults;
 mod function;
 mod node;
 mod poller;
+mod sdks;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,15 +26,24 @@ pub(crate) fn apps() -> Value {
 
 /// A job as nodes put it into a queue: an event on this channel, at this path of the receiver.
 pub(crate) fn job(receiver: &Receiver, path: &str, channel: &str, number: usize) -> String {
+    job_of("1", &receiver.url_of(path), channel, number)
+}
+
+/// The id of a delivery with this number.
+fn id_of(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+/// The same job of this app, at this URL.
+fn job_of(app_id: &str, url: &str, channel: &str, number: usize) -> String {
     let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis();
     let event = json!({
         "name": "client_event", "channel": channel, "event": "client-n", "data": number.to_string(),
         "socket_id": "1.1",
     });
     let body = format!(r#"{{"time_ms":{time_ms},"events":[{event}]}}"#);
-    let id = format!("00000000-0000-4000-8000-{number:012}");
     json!({
-        "v": 1, "id": id, "app_id": "1", "endpoint": {"url": receiver.url_of(path)}, "headers": [],
+        "v": 1, "id": id_of(number), "app_id": app_id, "endpoint": {"url": url}, "headers": [],
         "time_ms": u64::try_from(time_ms).expect("for a while"), "channels": [channel], "attempts": 0,
         "body": body,
     })
@@ -41,8 +52,13 @@ pub(crate) fn job(receiver: &Receiver, path: &str, channel: &str, number: usize)
 
 /// Whether a delivery has the app's key and signature.
 fn is_signed(delivery: &Delivery) -> bool {
-    let signature = Credentials::new("1", "app-key", SECRET).sign(&delivery.body);
-    delivery.header("x-pusher-key") == Some("app-key")
+    is_signed_by(delivery, &Credentials::new("1", "app-key", SECRET))
+}
+
+/// Whether it has those of an app with these credentials.
+fn is_signed_by(delivery: &Delivery, credentials: &Credentials) -> bool {
+    let signature = credentials.sign(&delivery.body);
+    delivery.header("x-pusher-key") == Some(&*credentials.key)
         && delivery.header("x-pusher-signature") == Some(&*signature)
 }
 

@@ -2,7 +2,7 @@
 //! are written in the SDKs' languages; here each is given a node with the features that it is about.
 
 mod readme;
-mod suite;
+pub(crate) mod suite;
 
 use std::net::{SocketAddr, TcpListener};
 

@@ -11,6 +11,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
@@ -20,7 +21,7 @@ use tokio::{
 use super::{
     api::{Response, escaped, raw_request},
     node::Launch,
-    process::{cpu_time, signal},
+    process::{cpu_time, kill_started_by, signal},
 };
 
 /// How long it may take to start, and any state of it to come about.
@@ -190,6 +191,11 @@ impl Aws {
         self.call("lambda", path, json, &source.to_string()).await.expect_status(202);
     }
 
+    /// Kills the processes in which the function runs at the moment; how many that were.
+    pub(crate) fn kill_function(&self) -> usize {
+        kill_started_by(&self.process, &binary("webhook-lambda").canonicalize().expect("it is there"))
+    }
+
     /// Puts messages into a queue; each in this group, if the queue has groups.
     pub(crate) async fn send(&self, queue: &str, messages: &[(&str, String)]) {
         for (index, chunk) in messages.chunks(10).enumerate() {
@@ -197,7 +203,8 @@ impl Aws {
                 let mut entry = json!({"Id": place.to_string(), "MessageBody": body});
                 if queue.ends_with(".fifo") {
                     entry["MessageGroupId"] = json!(group);
-                    entry["MessageDeduplicationId"] = json!(format!("{index}-{place}-{}", body.len()));
+                    entry["MessageDeduplicationId"] =
+                        json!(format!("{index}-{place}-{}", hex::encode(Sha256::digest(body))));
                 }
                 entry
             });
@@ -248,13 +255,27 @@ impl Aws {
 
     /// Waits until nothing is in a queue, neither waiting nor under way.
     pub(crate) async fn drained(&self, queue: &str) {
+        self.drained_within(queue, DEADLINE).await;
+    }
+
+    /// The same, with another deadline.
+    pub(crate) async fn drained_within(&self, queue: &str, deadline: Duration) {
+        self.holds_within(queue, [0, 0], deadline).await;
+    }
+
+    /// Waits until so many messages of a queue wait, and somebody works on so many.
+    pub(crate) async fn holds(&self, queue: &str, depth: [u64; 2]) {
+        self.holds_within(queue, depth, DEADLINE).await;
+    }
+
+    async fn holds_within(&self, queue: &str, depth: [u64; 2], deadline: Duration) {
         let looking = async {
-            while self.depth(queue).await != [0, 0] {
+            while self.depth(queue).await != depth {
                 sleep(PAUSE).await;
             }
         };
-        if timeout(DEADLINE, looking).await.is_err() {
-            panic!("{queue} still has {:?}", self.depth(queue).await);
+        if timeout(deadline, looking).await.is_err() {
+            panic!("{queue} has {:?}, not {depth:?}", self.depth(queue).await);
         }
     }
 
