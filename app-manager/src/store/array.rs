@@ -2,8 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use thiserror::Error;
 
+use super::{Lookup, LookupError};
 use crate::app::{App, AppId, AppKey};
 
 /// A fixed list of apps, found by id and by key.
@@ -51,5 +53,16 @@ impl ArrayStore {
     /// The app with this key.
     pub fn by_key(&self, key: &str) -> Option<Arc<App>> {
         self.by_key.get(key).cloned()
+    }
+}
+
+/// For whoever takes any store. Whoever holds an `ArrayStore` gets its apps without a copy, and at once.
+impl Lookup for ArrayStore {
+    fn by_id<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        ready(Ok(self.by_id(id).map(Arc::unwrap_or_clone))).boxed()
+    }
+
+    fn by_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        ready(Ok(self.by_key(key).map(Arc::unwrap_or_clone))).boxed()
     }
 }
