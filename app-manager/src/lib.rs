@@ -3,10 +3,11 @@
 //! An app's secret is readable only inside this package. Everybody else asks an [`App`](app::App) to sign or to
 //! verify, and never sees the key.
 //!
-//! Suggested reading order: [`app`], [`secret`], [`webhook`], [`apps`], [`store`].
+//! Suggested reading order: [`app`], [`secret`], [`webhook`], [`apps`], [`record`], [`store`].
 
 pub mod app;
 pub mod apps;
+pub mod record;
 pub mod secret;
 pub mod store;
 pub mod webhook;

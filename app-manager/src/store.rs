@@ -1,6 +1,7 @@
 //! Where apps are kept. One module a store; [`apps::Apps`](crate::apps::Apps) is the only one who asks them.
 
 mod array;
+mod records;
 
 use std::fmt;
 
@@ -8,6 +9,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 pub use array::{ArrayStore, DuplicateApp};
+pub use records::{Listed, Records, WriteError};
 
 use crate::app::App;
 

@@ -56,7 +56,45 @@ impl Setting {
     }
 }
 
+impl Value {
+    /// The value in the type of its setting, as stores keep it. Targets of webhooks stay as they were given: `raw`.
+    ///
+    /// Secrets come out whole, so nobody else may ask.
+    pub(crate) fn to_json(&self, raw: &Json) -> Json {
+        match self {
+            Self::Bool(value) => Json::from(*value),
+            Self::Number(number) => Json::from(*number),
+            Self::Limit(limit) => Json::from(limit.unwrap_or_default()),
+            Self::Text(text) | Self::Url(text) | Self::Secret(Hidden(text)) | Self::Password(text) => {
+                Json::from(text.as_str())
+            }
+            Self::List(texts) => Json::from(texts.as_slice()),
+            Self::Webhooks(_) => raw.clone(),
+        }
+    }
+}
+
 impl Kind {
+    /// Whether a value has the type in which stores keep it.
+    ///
+    /// # Errors
+    /// Which type that is.
+    pub(crate) fn check_type(&self, raw: &Json) -> Result<(), String> {
+        let (sound, name) = match self {
+            Self::Bool => (raw.is_boolean(), "a boolean"),
+            Self::Number { .. } | Self::Limit => (raw.is_number(), "a number"),
+            Self::List(_) | Self::Webhooks => (raw.is_array(), "a list"),
+            Self::Choice(_)
+            | Self::Text(_)
+            | Self::Digits
+            | Self::Url(_)
+            | Self::Secret(_)
+            | Self::Password(_)
+            | Self::Unavailable(_) => (raw.is_string(), "a string"),
+        };
+        if sound { Ok(()) } else { Err(format!("must be kept as {name}")) }
+    }
+
     fn read(&self, raw: &Json) -> Result<Value, String> {
         match self {
             Self::Bool => bool_of(raw).map(Value::Bool).ok_or_else(|| "must be true or false".to_owned()),
