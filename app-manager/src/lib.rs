@@ -3,8 +3,9 @@
 //! An app's secret is readable only inside this package. Everybody else asks an [`App`](app::App) to sign or to
 //! verify, and never sees the key.
 //!
-//! Suggested reading order: [`app`], [`secret`], [`webhook`], [`apps`], [`record`], [`store`].
+//! Suggested reading order: [`app`], [`secret`], [`webhook`], [`apps`], [`record`], [`store`], [`access`].
 
+pub mod access;
 pub mod app;
 pub mod apps;
 pub mod record;

@@ -1,6 +1,6 @@
 //! Amazon's queues and topics, as far as webhooks need them. No type of the AWS SDK leaves this room.
 //!
-//! - [`Access`] is how the cloud is reached;
+//! - [`Cloud`] is how they are reached;
 //! - [`Queue`] is a queue in SQS, to send to and to receive from;
 //! - [`Topic`] is a topic in SNS, to publish to;
 //! - [`Outlet`] is either, for who sends.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::{job::Job, retry::Jitter};
 
-pub use access::{Access, Cloud};
+pub use access::Cloud;
 pub use failure::{Failure, Kind};
 pub use sns::Topic;
 pub use sqs::{Note, Queue, Received};

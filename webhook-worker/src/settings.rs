@@ -10,7 +10,10 @@ mod tests;
 
 use std::{net::IpAddr, time::Duration};
 
-use app_manager::app::settings::{Kind, Places, Setting, Values};
+use app_manager::{
+    access::Access,
+    app::settings::{Kind, Places, Setting, Values},
+};
 
 pub use sources::{Settings, read};
 
@@ -171,6 +174,11 @@ pub fn addresses(values: &Values) -> AddressPolicy {
     AddressPolicy::blocking_private(values.is_on(WEBHOOK_BLOCK_PRIVATE_ADDRESSES.key))
         .allowing(networks(WEBHOOK_ALLOW_NETWORKS))
         .denying(networks(WEBHOOK_DENY_NETWORKS))
+}
+
+/// How AWS is reached.
+pub fn access(values: &Values) -> Access {
+    Access { region: values.text(AWS_REGION.key), endpoint_url: values.text(AWS_ENDPOINT_URL.key) }
 }
 
 /// How attempts are made.

@@ -7,7 +7,7 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context as _;
 use webhook_worker::{
-    cloud::{Access, Cloud, LETTERS, Letter, Outlet, Queue, Received},
+    cloud::{Cloud, LETTERS, Letter, Outlet, Queue, Received},
     job::now_ms,
     message,
 };
@@ -36,9 +36,7 @@ impl CloudLetters {
                 "{destination} keeps no dead letters; the queues behind it may: use --queue-driver sqs"
             );
         };
-        let access =
-            Access { region: destination.region.clone(), endpoint_url: destination.endpoint_url.clone() };
-        let cloud: Cloud = access.open().await?;
+        let cloud = Cloud::open(&destination.access).await?;
         let queue =
             Queue::find(&cloud, name).await.with_context(|| format!("{destination} cannot be used"))?;
         let dead = queue.dead_letters(&cloud).await?;

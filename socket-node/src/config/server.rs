@@ -10,7 +10,7 @@ use app_manager::{
     webhook::Endpoint,
 };
 use webhook_worker::{
-    settings::{AWS_ENDPOINT_URL, AWS_REGION, SNS_TOPIC_ARN, SQS_QUEUE_URL, addresses, schedule},
+    settings::{SNS_TOPIC_ARN, SQS_QUEUE_URL, access, addresses, schedule},
     target::{self, AddressPolicy, Target},
 };
 
@@ -137,11 +137,7 @@ fn queue_driver(server: &Values, problems: &mut Problems) -> QueueDriver {
         }
         return QueueDriver::Local;
     };
-    QueueDriver::Cloud(CloudDestination {
-        outlet: outlet(name),
-        region: server.text(AWS_REGION.key),
-        endpoint_url: server.text(AWS_ENDPOINT_URL.key),
-    })
+    QueueDriver::Cloud(CloudDestination { outlet: outlet(name), access: access(server) })
 }
 
 fn log(server: &Values) -> Log {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use app_manager::app::App;
+use app_manager::{access::Access, app::App};
 use webhook_worker::{retry::Schedule, target::AddressPolicy};
 
 use super::RedisConfig;
@@ -99,10 +99,8 @@ pub enum QueueDriver {
 pub struct CloudDestination {
     /// What takes them.
     pub outlet: CloudOutlet,
-    /// The region, unless the AWS SDK is to find it.
-    pub region: Option<String>,
-    /// Who is called instead of AWS.
-    pub endpoint_url: Option<String>,
+    /// How AWS is reached.
+    pub access: Access,
 }
 
 /// What takes webhooks in the cloud.

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 use webhook_worker::{
-    cloud::{Access, Failure, Kind, LETTERS_BYTES, Letter, Outlet, Queue, Topic, pause},
+    cloud::{Cloud, Failure, Kind, LETTERS_BYTES, Letter, Outlet, Queue, Topic, pause},
     job::Job,
 };
 
@@ -189,9 +189,8 @@ async fn find(destination: CloudDestination, finding: watch::Sender<Found>) {
 }
 
 async fn look_for(destination: &CloudDestination) -> Result<Outlet, Failure> {
-    let CloudDestination { outlet, region, endpoint_url } = destination;
-    let cloud = Access { region: region.clone(), endpoint_url: endpoint_url.clone() }.open().await?;
-    Ok(match outlet {
+    let cloud = Cloud::open(&destination.access).await?;
+    Ok(match &destination.outlet {
         CloudOutlet::Queue(name) => Outlet::Queue(Queue::find(&cloud, name).await?),
         CloudOutlet::Topic(arn) => Outlet::Topic(Topic::find(&cloud, arn).await?),
     })

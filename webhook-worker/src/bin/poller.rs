@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 use webhook_worker::{
-    cloud::Access,
+    cloud::Cloud,
     deliver::Deliverer,
     log,
     poller::{self, Figures, Poller, health},
@@ -67,7 +67,7 @@ async fn run(settings: Settings, queue: &str) -> anyhow::Result<()> {
         .context("cannot write to standard output")?;
 
     let finding = async {
-        let cloud = Access::of(values).open().await?;
+        let cloud = Cloud::open(&settings::access(values)).await?;
         poller::find(&cloud, queue).await
     };
     let found = tokio::select! {

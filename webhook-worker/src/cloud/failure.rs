@@ -1,7 +1,8 @@
 //! Why the cloud did not do what it was asked to.
 
-use std::{error::Error, fmt::Debug, iter::successors};
+use std::{error::Error, fmt::Debug};
 
+use app_manager::access::reason;
 use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
@@ -61,8 +62,6 @@ where
         {
             return Self::coded(code, of_service.message());
         }
-        let causes = successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source());
-        let texts: Vec<_> = causes.map(ToString::to_string).collect();
-        Self { kind: Kind::Passing, text: texts.join(": ") }
+        Self { kind: Kind::Passing, text: reason(&error) }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
+use app_manager::access::ANSWER;
 use aws_sdk_sqs::{
     Client,
     config::{Builder, timeout::TimeoutConfig},
@@ -13,7 +14,7 @@ use aws_sdk_sqs::{
 };
 use serde_json::Value as Json;
 
-use super::{Cloud, Failure, LETTERS, Letter, Rejected, access::ANSWER};
+use super::{Cloud, Failure, LETTERS, Letter, Rejected};
 
 /// The longest that a queue waits for something to come.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{file_with, nothing, one_app};
+use app_manager::access::Access;
+
 use crate::config::{CloudDestination, CloudOutlet, QueueDriver};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:webhooks";
@@ -27,8 +29,10 @@ fn a_queue_can_be_named_in_every_place() {
     ] {
         let destination = CloudDestination {
             outlet: CloudOutlet::Queue("webhooks".into()),
-            region: Some("eu-west-1".into()),
-            endpoint_url: Some("http://127.0.0.1:4566".into()),
+            access: Access {
+                region: Some("eu-west-1".into()),
+                endpoint_url: Some("http://127.0.0.1:4566".into()),
+            },
         };
         assert_eq!(operator.config().queue, QueueDriver::Cloud(destination));
     }
@@ -43,7 +47,7 @@ fn a_topic_can_be_named_in_every_place() {
         nothing().config_file(&file),
     ] {
         let outlet = CloudOutlet::Topic(TOPIC.into());
-        let destination = CloudDestination { outlet, region: None, endpoint_url: None };
+        let destination = CloudDestination { outlet, access: Access::default() };
         assert_eq!(operator.config().queue, QueueDriver::Cloud(destination));
     }
 }
