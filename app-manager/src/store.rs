@@ -1,6 +1,8 @@
 //! Where apps are kept. One module a store; [`apps::Apps`](crate::apps::Apps) is the only one who asks them.
 
 mod array;
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 mod records;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Webhooks through the queues, topics and functions of a cloud, which an emulator stands in for.
+//! Webhooks through the queues, topics and functions of a cloud, and apps in its tables. An emulator stands in for it.
 
 mod commands;
 mod faults;
@@ -6,6 +6,7 @@ mod function;
 mod node;
 mod poller;
 mod sdks;
+mod stores;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

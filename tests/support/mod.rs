@@ -17,4 +17,5 @@ pub(crate) mod redis;
 pub(crate) mod redis_cluster;
 pub(crate) mod sentinels;
 pub(crate) mod signing;
+pub(crate) mod stores;
 pub(crate) mod tls;

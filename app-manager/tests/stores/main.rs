@@ -4,6 +4,8 @@
 //! The tests of the whole program start such servers, and run this binary with `--include-ignored`.
 
 mod array;
+#[cfg(feature = "aws")]
+mod dynamodb;
 mod fixtures;
 mod suite;
 
