@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Everything that an app's webhooks are: none, or some targets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebhookSubscriptions {
     /// Whether any webhook is sent at all; the targets are kept, and ignored, while this is off.
     pub enabled: bool,

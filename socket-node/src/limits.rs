@@ -151,17 +151,22 @@ impl fmt::Debug for Bucket {
 }
 
 /// The rate of one connection's own events. Boxed, because few connections ever send one.
-pub struct EventRate(Box<DefaultDirectRateLimiter>);
+pub struct EventRate(Box<Bucket>);
 
 impl EventRate {
     /// At most this many in any second, all of them at once if need be.
     pub fn per_second(events: NonZeroU32) -> Self {
-        Self(Box::new(DefaultDirectRateLimiter::direct(Quota::per_second(events))))
+        Self(Box::new(Bucket::new(events)))
+    }
+
+    /// Whether this is how many.
+    pub fn is_of(&self, events: NonZeroU32) -> bool {
+        self.0.per_second == events
     }
 
     /// Whether one more may come now. If so, it is counted.
     pub fn allow(&self) -> bool {
-        self.0.check().is_ok()
+        self.0.limiter.check().is_ok()
     }
 }
 

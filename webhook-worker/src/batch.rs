@@ -172,7 +172,9 @@ impl Batches {
             // Says nothing of the endpoint's health.
             Ok(Outcome::Refused { cause }) => cause.to_string(),
             Ok(Outcome::Retry { cause, .. }) => {
-                self.breaker.failed(&job.endpoint);
+                if cause.is_of_the_endpoint() {
+                    self.breaker.failed(&job.endpoint);
+                }
                 cause.to_string()
             }
             Err(_) => "there was no time left to wait for the answer".to_owned(),

@@ -5,7 +5,7 @@ mod headers;
 
 use std::{error::Error, fmt, time::Duration};
 
-use app_manager::{app::App, apps::Apps, webhook::Endpoint};
+use app_manager::{app::App, apps::Apps, store::LookupError, webhook::Endpoint};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
@@ -80,6 +80,9 @@ pub enum Cause {
     /// Nobody is left who could sign.
     #[error("the app does not exist any more")]
     UnknownApp,
+    /// It is not known now who could sign.
+    #[error("the app cannot be looked up")]
+    AppAway,
     /// The endpoint wants no webhooks any more, as 410 says.
     #[error("the endpoint answered 410: it is gone for good")]
     Gone,
@@ -92,6 +95,13 @@ pub enum Cause {
     /// The request could not be made, or the name, the connection, its encryption or the answer was broken.
     #[error("{0}")]
     Transport(String),
+}
+
+impl Cause {
+    /// Whether it says anything of how the endpoint is.
+    pub const fn is_of_the_endpoint(&self) -> bool {
+        !matches!(self, Self::UnknownApp | Self::AppAway)
+    }
 }
 
 impl Deliverer {
@@ -108,19 +118,27 @@ impl Deliverer {
     /// Sends the job once, signed by its app as it is now; the first `attempt` is 1. Here alone whoever delivers asks
     /// for an app, so that a store which has to be waited for is waited for within an attempt.
     pub async fn attempt_for(&self, apps: &Apps, job: &Job, attempt: u32) -> Outcome {
-        match apps.by_id(job.app_id.as_str()) {
-            Some(app) => self.attempt(&app, job, attempt).await,
-            None => Outcome::Refused { cause: Cause::UnknownApp },
+        let deadline = Instant::now() + self.settings.deadline;
+        match timeout_at(deadline, apps.by_id(job.app_id.as_str())).await {
+            Ok(Ok(Some(app))) => self.attempt_until(deadline, &app, job, attempt).await,
+            Ok(Ok(None)) => Outcome::Refused { cause: Cause::UnknownApp },
+            // What cannot be read is put right by whoever keeps the apps, and then it is signed.
+            Ok(Err(LookupError::Unavailable(_) | LookupError::Unreadable(_))) | Err(_) => {
+                retry(Cause::AppAway)
+            }
         }
     }
 
     /// Sends the job once, signed by `app`; the first `attempt` is 1.
     pub async fn attempt(&self, app: &App, job: &Job, attempt: u32) -> Outcome {
+        self.attempt_until(Instant::now() + self.settings.deadline, app, job, attempt).await
+    }
+
+    async fn attempt_until(&self, deadline: Instant, app: &App, job: &Job, attempt: u32) -> Outcome {
         let request = match self.request(app, job, attempt) {
             Ok(request) => request,
             Err(cause) => return Outcome::Refused { cause },
         };
-        let deadline = Instant::now() + self.settings.deadline;
         match timeout_at(deadline, self.client.request(request)).await {
             Err(_) => retry(Cause::Deadline(self.settings.deadline)),
             Ok(Err(error)) => unanswered(&error),

@@ -20,6 +20,7 @@ mod webhooks;
 
 pub use address::{host_and_port, read_origin};
 pub use build::build;
+pub(crate) use checks::is_app_key;
 pub use markdown::markdown;
 pub use problems::Problems;
 pub use setting::{Check, Kind, Places, Setting};

@@ -64,6 +64,11 @@ impl ArrayStore {
         Ok(Self { apps: RwLock::new(kept) })
     }
 
+    /// All of them, in no particular order.
+    pub(crate) fn into_apps(self) -> impl Iterator<Item = Arc<App>> {
+        self.apps.into_inner().by_id.into_values().map(|entry| entry.app)
+    }
+
     /// The app with this id.
     pub fn by_id(&self, id: &str) -> Option<Arc<App>> {
         self.apps.read().by_id.get(id).map(|entry| Arc::clone(&entry.app))

@@ -3,9 +3,15 @@
 //! A record is taken off the journal when it was delivered, or given up. Until then it is kept from the other nodes,
 //! and goes to one of them if this node dies: what webhooks are to tell outlives the node that read it.
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use app_manager::apps::Apps;
+use app_manager::{app::App, apps::Apps};
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -48,18 +54,36 @@ async fn read(
             _ = ending.changed() => return journal,
             records = journal.next() => records,
         };
+        let mut unanswered = HashSet::new();
         for record in records {
-            let event = webhook_event(&record);
             let (receipt, settled) = Receipt::new(record.id.text(), record.time_ms);
-            match apps.by_id(record.topic.app.as_str()) {
-                Some(app) => webhooks.tell_for_sure(&app, event, receipt).await,
+            // The others are not to wait once more for what did not come just now.
+            let app = match &record.topic.app {
+                app if unanswered.contains(app) => None,
+                app => Some(apps.by_id(app.as_str()).await),
+            };
+            match app {
+                Some(Ok(Some(app))) => tell(&webhooks, &app, &record, receipt).await,
                 // An app that is gone has nobody to be told.
-                None => receipt.settle(),
+                Some(Ok(None)) => receipt.settle(),
+                // Nobody knows who is to be told. The receipt is dropped, and the record comes again: here or elsewhere.
+                Some(Err(_)) => drop(unanswered.insert(record.topic.app.clone())),
+                None => {}
             }
             if opened.send((record.id, settled)).await.is_err() {
                 return journal;
             }
         }
+    }
+}
+
+/// Tells the app's webhooks, unless they do not want it any more.
+async fn tell(webhooks: &Webhooks, app: &Arc<App>, record: &Record, receipt: Receipt) {
+    let event = webhook_event(record);
+    if Webhooks::are_wanted(app, event.kind(), &record.topic.channel) {
+        webhooks.tell_for_sure(app, event, receipt).await;
+    } else {
+        receipt.settle();
     }
 }
 

@@ -201,7 +201,8 @@ impl Channels {
     pub(super) fn tell_due_counts(&self, now: u32) {
         let Shared { census, apps, .. } = &*self.shared;
         for topic in census.due_counts(now) {
-            let Some(app) = apps.by_id(topic.app.as_str()) else { continue };
+            // It has subscribers, so it is known, unless it has just been deleted.
+            let Some(app) = apps.known(topic.app.as_str()) else { continue };
             if self.cluster().is_some() {
                 self.tell_count_later(&app, &topic);
                 continue;

@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use app_manager::app::App;
+
 use super::session::Session;
 use crate::{
     channels::{ClientFrame, Full},
@@ -24,7 +26,8 @@ impl Session {
     /// given back.
     pub(super) fn client_event(&mut self, event: &ClientEvent<'_>) -> Option<Waiting> {
         let data = event::as_string(event.data.get());
-        if let Err((code, message)) = self.check_client_event(event, &data) {
+        let app = self.app.load();
+        if let Err((code, message)) = self.check_client_event(&app, event, &data) {
             self.socket.complain(code, &message);
             return None;
         }
@@ -37,7 +40,7 @@ impl Session {
         let name = event::quote(&event.name);
         let forwarded = Event { name: &name, data: &data };
         let channels = &self.sockets.shared.channels;
-        let sent = channels.client_event(&self.app, &self.socket, &self.subscriptions[at], forwarded);
+        let sent = channels.client_event(&app, &self.socket, &self.subscriptions[at], forwarded);
         sent.err().map(|(full, frame)| Waiting { full, frame })
     }
 
@@ -55,12 +58,13 @@ impl Session {
 
     fn check_client_event(
         &mut self,
+        app: &App,
         event: &ClientEvent<'_>,
         data: &str,
     ) -> Result<(), (Option<u16>, String)> {
-        let limits = &self.app.limits;
+        let limits = &app.limits;
         let refuse = |message: &str| Err((None, message.to_owned()));
-        if !self.app.features.client_messages {
+        if !app.features.client_messages {
             return refuse(
                 "To send client events, you must enable this feature in the Settings page of your dashboard.",
             );
@@ -81,16 +85,18 @@ impl Session {
                 "Client event rejected - the data exceeds the allowed maximum ({max} bytes)"
             ));
         }
-        if !self.is_within_rate() {
+        if !self.is_within_rate(app) {
             return Err((Some(RATE_LIMITED), "Client event rate limit exceeded".to_owned()));
         }
         Ok(())
     }
 
-    fn is_within_rate(&mut self) -> bool {
-        let Some(per_second) = self.app.limits.max_client_events_per_second.and_then(NonZeroU32::new) else {
+    fn is_within_rate(&mut self, app: &App) -> bool {
+        let Some(per_second) = app.limits.max_client_events_per_second.and_then(NonZeroU32::new) else {
             return true;
         };
-        self.client_event_rate.get_or_insert_with(|| EventRate::per_second(per_second)).allow()
+        // A changed limit begins with a fresh burst.
+        let rate = self.client_event_rate.take().filter(|rate| rate.is_of(per_second));
+        self.client_event_rate.insert(rate.unwrap_or_else(|| EventRate::per_second(per_second))).allow()
     }
 }

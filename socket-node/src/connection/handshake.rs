@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use app_manager::app::App;
+use app_manager::apps::{LiveApp, Standing};
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::{
@@ -39,6 +39,13 @@ const SUBPROTOCOL: &str = "pusher-channels-protocol-7";
 /// Characters of an unknown key that are told back.
 const MAX_KEY_ECHO: usize = 100;
 
+/// What of a handshake decides whether its client is let in.
+struct Visitor {
+    uri: Uri,
+    /// Of the page, if it is one.
+    origin: Option<HeaderValue>,
+}
+
 impl Sockets {
     /// Whether a request wants to become a WebSocket; all others are for the HTTP API.
     pub fn is_meant<B>(request: &Request<B>) -> bool {
@@ -53,10 +60,11 @@ impl Sockets {
             Ok(accept) => accept,
             Err(refusal) => return *refusal,
         };
-        let admission = self.admit(request.uri(), request.headers());
+        let visitor =
+            Visitor { uri: request.uri().clone(), origin: request.headers().get(header::ORIGIN).cloned() };
         let subprotocol = offers_subprotocol(request.headers());
         let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(self.clone().begin(upgrade, admission));
+        tokio::spawn(self.clone().begin(upgrade, visitor));
 
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -71,17 +79,20 @@ impl Sockets {
     }
 
     /// The app that the connection belongs to, or why it has to go.
-    fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<Arc<App>, Close> {
+    async fn admit(&self, visitor: &Visitor) -> Result<LiveApp, Close> {
+        let Visitor { uri, origin } = visitor;
         let key = uri.path().strip_prefix("/app/").filter(|key| !key.is_empty() && !key.contains('/'));
         let key = key.ok_or(Close::PATH_NOT_FOUND)?;
         self.check_protocol(uri.query().unwrap_or_default())?;
         let unknown = || Close::unknown_app(&key[..key.floor_char_boundary(MAX_KEY_ECHO)]);
-        let app = self.shared.apps.by_key(key).ok_or_else(unknown)?;
-        if !app.enabled {
+        // Only a certain no is one: a store that is away must not send anybody away for good.
+        let found = self.shared.apps.live_by_key(key).await.map_err(|_| Close::APP_AWAY)?;
+        let app = found.ok_or_else(unknown)?;
+        if !app.load().enabled {
             return Err(Close::APP_DISABLED);
         }
-        let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
-        if !origin.is_none_or(|origin| app.allows_origin(&String::from_utf8_lossy(origin))) {
+        let origin = origin.as_ref().map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        if !origin.is_none_or(|origin| app.load().allows_origin(&origin)) {
             return Err(Close::ORIGIN_REFUSED);
         }
         if self.shared.readiness.is_draining() {
@@ -108,7 +119,7 @@ impl Sockets {
 
     /// Takes the TCP stream out of hyper, so that nothing of hyper stays, and hands it to a task of its own that is
     /// as small as it can be.
-    async fn begin(self, upgrade: OnUpgrade, admission: Result<Arc<App>, Close>) {
+    async fn begin(self, upgrade: OnUpgrade, visitor: Visitor) {
         let Ok(upgraded) = upgrade.await else {
             // The client was gone before it had its answer.
             return;
@@ -116,27 +127,31 @@ impl Sockets {
         let Some((transport, early)) = into_parts(upgraded) else {
             return debug!("an upgraded connection is neither a TCP stream nor TLS over one");
         };
-        match admission {
+        match self.admit(&visitor).await {
             Ok(app) => self.welcome(transport, app, &early).await,
             Err(close) => self.turn_away(transport, &close),
         }
     }
 
-    async fn welcome(self, transport: Transport, app: Arc<App>, early: &Bytes) {
-        let activity_timeout_seconds = app.limits.activity_timeout_seconds;
+    async fn welcome(self, transport: Transport, app: LiveApp, early: &Bytes) {
+        let activity_timeout_seconds = app.load().limits.activity_timeout_seconds;
         let options =
             SocketOptions { max_backlog: self.shared.options.max_backlog, activity_timeout_seconds };
         let socket = Socket::new(self.next_id(), transport, options, Arc::clone(&self.shared.tally));
-        self.shared.registry.insert(&socket);
+        self.shared.registry.insert(&socket, Some(app.clone()));
         let mut session = Session::new(self, app, socket, early);
         if session.claim_place_or_wait().await {
             session
                 .socket()
                 .push(&event::connection_established(session.socket().id(), activity_timeout_seconds));
         }
-        // The drain may have looked at all connections before this one was among them.
+        // The drain may have looked at all connections before this one was among them, and so may whoever closes those
+        // of an app that is switched off.
         if session.sockets.shared.readiness.is_draining() {
             session.socket().close(&Close::SHUTTING_DOWN);
+        }
+        if let Some(close) = reason_to_go(session.app()) {
+            session.socket().close(&close);
         }
         tokio::spawn(session.run());
     }
@@ -147,9 +162,18 @@ impl Sockets {
         let socket = Socket::new(self.next_id(), transport, options, Arc::clone(&self.shared.tally));
         let (socket_id, code) = (socket.id(), close.code);
         debug!(%socket_id, code, "connection {socket_id} was refused with code {code}");
-        self.shared.registry.insert(&socket);
+        self.shared.registry.insert(&socket, None);
         socket.close(close);
         tokio::spawn(session::see_off(self, socket));
+    }
+}
+
+/// Why nobody may be connected to an app, if that is so.
+pub(super) fn reason_to_go(app: &LiveApp) -> Option<Close> {
+    match app.standing() {
+        Standing::Active => None,
+        Standing::Disabled => Some(Close::APP_DISABLED),
+        Standing::Gone => Some(Close::unknown_app(app.load().key.as_str())),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     channels::Channels,
     config::SubscriptionErrorStyle,
     hub::Socket,
-    protocol::{NodeId, SocketId},
+    protocol::{Close, NodeId, SocketId},
     shutdown::Readiness,
     tally::Tally,
 };
@@ -98,6 +98,12 @@ impl Sockets {
     /// All connections of this moment.
     pub fn all(&self) -> Vec<Arc<Socket>> {
         self.shared.registry.all().collect()
+    }
+
+    /// The connections that may not stay because their app is switched off or gone, each with what it is to be told.
+    pub fn to_close(&self) -> Vec<(Arc<Socket>, Close)> {
+        let shut = self.shared.registry.judged(handshake::reason_to_go);
+        shut.filter(|(socket, _)| !socket.is_closing()).collect()
     }
 
     /// What waits for slow readers at this moment. It looks at every socket, as the sweep does every second.

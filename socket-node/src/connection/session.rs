@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, future::poll_fn, io, sync::Arc, time::Instant};
 
-use app_manager::app::App;
+use app_manager::{app::App, apps::LiveApp};
 use bytes::Bytes;
 use tracing::{Level, debug, trace};
 
@@ -38,7 +38,8 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) sockets: Sockets,
-    pub(super) app: Arc<App>,
+    /// Whatever it is now: it may change while the client is here.
+    pub(super) app: LiveApp,
     pub(super) socket: Arc<Socket>,
     decoder: Decoder,
     /// The beginning of a message whose end has not come; mostly empty, and then without a buffer.
@@ -94,17 +95,18 @@ impl Request {
 
 impl Session {
     /// A connection whose handshake is done; `early` is what the client said right behind it.
-    pub(super) fn new(sockets: Sockets, app: Arc<App>, socket: Arc<Socket>, early: &Bytes) -> Box<Self> {
-        // Every character of a payload may be escaped, and there is something around it.
-        let max_message = MIN_MESSAGE_LIMIT.max(app.limits.max_event_payload.saturating_mul(6));
-        sockets.shared.tally.apps.of(&app.id).connections.one();
-        let (socket_id, app_id) = (socket.id(), &app.id);
-        debug!(%socket_id, %app_id, "connection {socket_id} of app {app_id} began");
+    pub(super) fn new(sockets: Sockets, app: LiveApp, socket: Arc<Socket>, early: &Bytes) -> Box<Self> {
+        let decoder = Decoder::new(max_message(&app.load()));
+        {
+            let (socket_id, app_id) = (socket.id(), &app.load().id);
+            sockets.shared.tally.apps.of(app_id).connections.one();
+            debug!(%socket_id, %app_id, "connection {socket_id} of app {app_id} began");
+        }
         Box::new(Self {
             sockets,
             app,
             socket,
-            decoder: Decoder::new(max_message),
+            decoder,
             unread: early.to_vec(),
             subscriptions: Vec::new(),
             user: None,
@@ -118,11 +120,16 @@ impl Session {
         &self.socket
     }
 
+    pub(super) const fn app(&self) -> &LiveApp {
+        &self.app
+    }
+
     /// Takes one of the app's places, or, where connections must be authorised first, starts the time for that:
     /// those that are not yet authorised do not count. False if there is no place; the client is told.
     pub(super) async fn claim_place_or_wait(&mut self) -> bool {
-        if self.app.features.require_authorization {
-            self.socket.authorize_within(self.app.limits.authorization_timeout_seconds);
+        let app = self.app.load_full();
+        if app.features.require_authorization {
+            self.socket.authorize_within(app.limits.authorization_timeout_seconds);
             return true;
         }
         self.claim_place().await
@@ -135,7 +142,8 @@ impl Session {
     }
 
     async fn claim_place(&mut self) -> bool {
-        self.is_counted = self.is_counted || self.sockets.shared.channels.connect(&self.app).await;
+        self.is_counted =
+            self.is_counted || self.sockets.shared.channels.connect(&self.app.load_full()).await;
         if !self.is_counted {
             self.socket.close(&Close::OVER_QUOTA);
         }
@@ -200,6 +208,7 @@ impl Session {
     /// Handles whole frames one after the other, as far as there are any and none asks for something that takes time.
     /// Gives how many bytes that were.
     fn handle_frames(&mut self, input: &mut [u8]) -> (usize, Step) {
+        self.decoder.limit(max_message(&self.app.load()));
         let mut received = 0;
         let handled = self.handle_messages(input, &mut received);
         if received > 0 {
@@ -267,7 +276,7 @@ impl Session {
     }
 
     fn log_end(&self) {
-        let (socket_id, app_id) = (self.socket.id(), &self.app.id);
+        let (socket_id, app_id) = (self.socket.id(), &self.app.load().id);
         let code = self.socket.close_code().unwrap_or(NO_CLOSE);
         let duration_ms = self.began.elapsed().as_secs_f64() * 1000.0;
         debug!(%socket_id, %app_id, code, duration_ms, "connection {socket_id} of app {app_id} ended with {code}");
@@ -306,7 +315,7 @@ impl Session {
     /// Gives back everything that the connection has; what it does not have any more is not given back again.
     fn leave(&mut self) {
         let Self { sockets, app, socket, subscriptions, user, is_counted, .. } = self;
-        let channels = &sockets.shared.channels;
+        let (channels, app) = (&sockets.shared.channels, &*app.load());
         for subscription in subscriptions.drain(..) {
             channels.unsubscribe(app, socket, &subscription);
         }
@@ -323,13 +332,19 @@ impl Drop for Session {
     /// Also runs when the task panics: one connection may break, but it must not leave a ghost behind.
     fn drop(&mut self) {
         self.leave();
-        self.sockets.shared.tally.apps.of(&self.app.id).disconnections.one();
+        self.sockets.shared.tally.apps.of(&self.app.load().id).disconnections.one();
         if tracing::enabled!(Level::DEBUG) {
             self.log_end();
         }
         // Last, because a node that goes away waits for this, and for nothing else that happens here.
         self.sockets.shared.registry.remove(self.socket.id());
     }
+}
+
+/// Bytes of the largest message that a client may send: every character of a payload may be escaped, and there is
+/// something around it.
+fn max_message(app: &App) -> usize {
+    MIN_MESSAGE_LIMIT.max(app.limits.max_event_payload.saturating_mul(6))
 }
 
 /// Reads what a client that was turned away still has to say, until it hangs up: to close with unread bytes would

@@ -36,12 +36,13 @@ impl Session {
     }
 
     async fn try_sign_in(&mut self, request: &SignIn) -> Result<(), String> {
-        if !self.app.features.user_authentication {
+        let app = self.app.load_full();
+        if !app.features.user_authentication {
             return Err("User authentication is not enabled for this app".to_owned());
         }
         let SignIn { auth, user_data } = request;
         let socket_id = self.socket.id().to_string();
-        self.app.verify_user(auth, &socket_id, user_data).map_err(|error| describe(&error))?;
+        app.verify_user(auth, &socket_id, user_data).map_err(|error| describe(&error))?;
         let user = parse_user(user_data)?;
         match self.user.as_ref().map(|known| known.session.user_id()) {
             Some(known) if known != user.id => {
@@ -60,14 +61,14 @@ impl Session {
         let (watchlist, notice) = self.cut_watchlist(watchlist.unwrap_or_default());
         let greeting = [event::signin_success(user_data)].into_iter().chain(notice).collect();
         let sign_in = channels::SignIn { user_id: id.into(), watchlist, greeting };
-        let session = self.sockets.shared.channels.sign_in(&self.app, &self.socket, sign_in).await;
+        let session = self.sockets.shared.channels.sign_in(&app, &self.socket, sign_in).await;
         self.user = Some(Box::new(SignedInUser { session, user_info }));
         Ok(())
     }
 
     /// The watchlist as far as it counts, and what the client is told if that is not all of it.
     fn cut_watchlist(&self, mut watchlist: Vec<Box<str>>) -> (Vec<Box<str>>, Option<Frame>) {
-        if !self.app.features.watchlist_events {
+        if !self.app.load().features.watchlist_events {
             return (Vec::new(), None);
         }
         let is_too_long = watchlist.len() > MAX_WATCHLIST;

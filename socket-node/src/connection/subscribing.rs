@@ -55,7 +55,8 @@ impl Session {
         if request.channel.starts_with('#') {
             return self.acknowledge_own_channel(&request.channel);
         }
-        let channel = ChannelName::parse(&request.channel, self.app.limits.max_channel_name_length)
+        let app = self.app.load_full();
+        let channel = ChannelName::parse(&request.channel, app.limits.max_channel_name_length)
             .map_err(|error| Refusal::invalid("InvalidChannel", format!("Invalid channel name: {error}")))?;
         let Err(at) = self.find(channel.as_str()) else {
             self.complain(&format!("Existing subscription to channel {channel}"));
@@ -73,7 +74,7 @@ impl Session {
         }
         let channels = self.sockets.shared.channels.clone();
         let subscription = channels
-            .subscribe(&self.app, &self.socket, channel, member)
+            .subscribe(&app, &self.socket, channel, member)
             .await
             .map_err(|full| Refusal::over_limit(full.to_string()))?;
         if self.subscriptions.is_empty() {
@@ -104,6 +105,7 @@ impl Session {
         let auth = request.auth.as_deref().unwrap_or_default();
         let socket_id = self.socket.id().to_string();
         self.app
+            .load()
             .verify_subscription(auth, &socket_id, channel.as_str(), channel_data)
             .map_err(|error| Refusal::unauthorized(describe(channel, &error)))?;
         if !channel.is_presence() {
@@ -121,7 +123,7 @@ impl Session {
     }
 
     fn parse_member(&self, channel_data: &str) -> Result<Member, Refusal> {
-        let max = self.app.limits.max_presence_member_size;
+        let max = self.app.load().limits.max_presence_member_size;
         if channel_data.len() > max {
             let message = format!("the presence member exceeds the allowed maximum ({max} bytes)");
             return Err(Refusal::over_limit(message));
@@ -133,7 +135,7 @@ impl Session {
     pub(super) async fn unsubscribe(&mut self, channel: &str) {
         if let Ok(at) = self.find(channel) {
             let subscription = self.subscriptions.remove(at);
-            self.sockets.shared.channels.unsubscribe(&self.app, &self.socket, &subscription);
+            self.sockets.shared.channels.unsubscribe(&self.app.load(), &self.socket, &subscription);
         } else if !self.is_own_channel(channel) {
             let channel = &channel[..channel.floor_char_boundary(MAX_ECHO)];
             let message =

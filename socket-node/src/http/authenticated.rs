@@ -65,8 +65,8 @@ impl FromRequest<Arc<Api>> for Authenticated {
             .map_err(|_| ApiError::bad_request("The path is not valid UTF-8"))?;
         let query = parts.uri.query().unwrap_or_default();
         let app = match path_param(&path, "app_id") {
-            Some(id) => api.apps.by_id(id).ok_or_else(ApiError::unknown_app)?,
-            None => app_by_key(&api.apps, query)?,
+            Some(id) => api.apps.by_id(id).await?.ok_or_else(ApiError::unknown_app)?,
+            None => app_by_key(&api.apps, query).await?,
         };
         let body = read_body(body, body_cap(&app.limits)).await?;
         let signed = SignedRequest {
@@ -76,7 +76,9 @@ impl FromRequest<Arc<Api>> for Authenticated {
             body: &body,
             now: unix_seconds(),
         };
-        app.verify_request(&signed).map_err(|error| refusal(error, &api.apps, query))?;
+        if let Err(error) = app.verify_request(&signed) {
+            return Err(refusal(error, &api.apps, query).await);
+        }
         // Only after the signature: that an app is disabled is nobody else's business.
         if !app.enabled {
             return Err(ApiError::app_disabled());
@@ -90,14 +92,15 @@ fn path_param<'a>(path: &'a RawPathParams, name: &str) -> Option<&'a str> {
 }
 
 /// The app of a request whose path names none.
-fn app_by_key(apps: &Apps, query: &str) -> Result<Arc<App>, RequestAuthError> {
+async fn app_by_key(apps: &Apps, query: &str) -> Result<Arc<App>, ApiError> {
     let key = SignedRequest::auth_key(query).ok_or(RequestAuthError::MissingKey)?;
-    apps.by_key(&key).ok_or(RequestAuthError::UnknownKey)
+    let app = apps.by_key(&key).await?;
+    app.ok_or_else(|| RequestAuthError::UnknownKey.into())
 }
 
 /// A key that is simply another app's deserves a 401, unlike one that nobody has.
-fn refusal(error: RequestAuthError, apps: &Apps, query: &str) -> ApiError {
-    let belongs_to_another = error == RequestAuthError::UnknownKey && app_by_key(apps, query).is_ok();
+async fn refusal(error: RequestAuthError, apps: &Apps, query: &str) -> ApiError {
+    let belongs_to_another = error == RequestAuthError::UnknownKey && app_by_key(apps, query).await.is_ok();
     if belongs_to_another { ApiError::unauthorized(error.to_string()) } else { error.into() }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use app_manager::app::RequestAuthError;
+use app_manager::{app::RequestAuthError, store::LookupError};
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
@@ -109,6 +109,14 @@ impl From<Overloaded> for ApiError {
     }
 }
 
+/// What exactly is wrong with the store is for the log.
+impl From<LookupError> for ApiError {
+    fn from(_: LookupError) -> Self {
+        let text = "The app cannot be looked up just now, try again in a moment";
+        Self { retry_after: Some(RetryAfter::ONE_SECOND), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
@@ -152,6 +160,13 @@ mod tests {
         let (status, wait, body) = rendered(Overloaded.into()).await;
         assert_eq!((status, wait.as_deref()), (503, Some("1")));
         assert!(body.ends_with(r#""code":503}"#), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_told_without_its_secrets() {
+        let (status, wait, body) = rendered(LookupError::Unavailable("canary".to_owned()).into()).await;
+        assert_eq!((status, wait.as_deref()), (503, Some("1")));
+        assert!(!body.contains("canary") && body.ends_with(r#""code":503}"#), "{body}");
     }
 
     #[tokio::test]

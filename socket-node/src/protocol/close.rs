@@ -38,6 +38,8 @@ impl Close {
     pub const ORIGIN_REFUSED: Self = Self::of(4009, "Origin not allowed");
     /// Neither signed in nor subscribed to a private channel in time.
     pub const NOT_AUTHORIZED: Self = Self::of(4009, "Connection not authorized within timeout");
+    /// Nobody can say now whether there is such an app, or whether it may be used.
+    pub const APP_AWAY: Self = Self::of(4100, "The app cannot be looked up just now, try again in a moment");
     /// The client reads more slowly than events come.
     pub const OVER_CAPACITY: Self = Self::of(4100, "Over capacity: too many unread messages");
     /// The node is going away; another one takes over.

@@ -81,6 +81,11 @@ impl Decoder {
         Self { max_message, fragments: None }
     }
 
+    /// From the next frame on, it takes messages of up to so many bytes.
+    pub const fn limit(&mut self, max_message: usize) {
+        self.max_message = max_message;
+    }
+
     /// Takes the next message off the front of `input` and tells how many bytes that used up. There may be bytes used
     /// up without a message: a fragment. Nothing used up means that more bytes are needed.
     ///

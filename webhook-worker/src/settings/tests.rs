@@ -42,7 +42,7 @@ fn apps_come_from_the_file_the_variable_and_the_credentials() {
     ];
     let settings = read_poller(&format!("--config-file={path} --log-level error"), &variables).unwrap();
     for id in ["1", "2", "3"] {
-        assert_eq!(settings.apps.by_id(id).unwrap().key.as_str(), format!("key{id}"));
+        assert_eq!(settings.apps.known(id).unwrap().key.as_str(), format!("key{id}"));
     }
     let values = &settings.values;
     assert_eq!(

@@ -138,7 +138,9 @@ impl Lane {
             Outcome::Refused { cause } => self.give_up(ticket, &cause.to_string()),
             Outcome::Retry { cause, retry_after } => {
                 let limits = &self.context.limits;
-                self.circuit.failed(limits.tolerated_failures, limits.probe_rest);
+                if cause.is_of_the_endpoint() {
+                    self.circuit.failed(limits.tolerated_failures, limits.probe_rest);
+                }
                 let parcel = self.parcels.get_mut(&ticket).expect("a job stays until it is through");
                 debug!(delivery = %parcel.job.id, endpoint = self.authority, %cause, "webhook {} failed", parcel.job.id);
                 parcel.last_failure = Some(cause.to_string());

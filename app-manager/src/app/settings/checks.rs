@@ -12,10 +12,14 @@ pub(super) fn some_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// An app's key is part of a URL's path and stands before the `:` of a signature.
-pub(super) fn app_key(text: &str) -> Result<String, String> {
+/// Whether an app may have this key: it is part of a URL's path and stands before the `:` of a signature.
+pub(crate) fn is_app_key(text: &str) -> bool {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if text.is_empty() || text.len() > LONGEST_KEY || !text.bytes().all(sound) {
+    (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(sound)
+}
+
+pub(super) fn app_key(text: &str) -> Result<String, String> {
+    if !is_app_key(text) {
         return Err(format!("must be 1 to {LONGEST_KEY} letters, digits, '_' or '-'"));
     }
     Ok(text.to_owned())
