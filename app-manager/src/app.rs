@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 pub use request::{RequestAuthError, SignedRequest};
 pub use signing::AuthError;
 
-use crate::{secret::Secret, webhook::WebhookSubscriptions};
+use crate::{secret::Secrets, webhook::WebhookSubscriptions};
 
 /// The id of an app: digits only, as the official Python SDK demands.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,7 +64,7 @@ pub struct App {
     pub id: AppId,
     /// Names the app in client connections and in signatures.
     pub key: AppKey,
-    pub(crate) secret: Secret,
+    pub(crate) secrets: Secrets,
     /// A disabled app refuses connections with 4003 and API calls with 403.
     pub enabled: bool,
     /// What the app may use of the server.

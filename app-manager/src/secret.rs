@@ -43,6 +43,45 @@ impl Secret {
     }
 }
 
+/// The secrets of an app: the one that it has, and, while it is being replaced, the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Secrets {
+    current: Secret,
+    previous: Option<Box<Previous>>,
+}
+
+/// A secret that still counts for a time.
+#[derive(Clone, Debug)]
+struct Previous {
+    secret: Secret,
+    /// Milliseconds since 1970.
+    until_ms: u64,
+}
+
+impl Secrets {
+    /// This secret, and one before it with the millisecond since 1970 in which it ends.
+    pub(crate) fn new(current: Secret, previous: Option<(Secret, u64)>) -> Self {
+        let previous = previous.map(|(secret, until_ms)| Box::new(Previous { secret, until_ms }));
+        Self { current, previous }
+    }
+
+    /// Whether `signature` is by any secret that counts now. All of them are tried, whichever it is.
+    pub(crate) fn verify(&self, parts: &[&[u8]], signature: &str, now_ms: u64) -> bool {
+        let is_current = self.current.verify(parts, signature);
+        let is_previous = self.previous(now_ms).is_some_and(|secret| secret.verify(parts, signature));
+        is_current | is_previous
+    }
+
+    /// The oldest secret that counts now.
+    pub(crate) fn oldest(&self, now_ms: u64) -> &Secret {
+        self.previous(now_ms).unwrap_or(&self.current)
+    }
+
+    fn previous(&self, now_ms: u64) -> Option<&Secret> {
+        self.previous.as_ref().filter(|previous| now_ms < previous.until_ms).map(|previous| &previous.secret)
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")

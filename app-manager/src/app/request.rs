@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use md5::{Digest, Md5};
 use thiserror::Error;
 
-use super::App;
+use super::{App, signing::now_ms};
 
 /// Seconds by which a request's clock may differ from ours, in either direction. Exactly this much is too much.
 const GRACE_SECONDS: u64 = 600;
@@ -145,7 +145,8 @@ impl App {
     ) -> Result<(), RequestAuthError> {
         let given = params.get("auth_signature");
         let to_sign = request.string_to_sign(params);
-        if given.is_some_and(|given| self.secret.verify(&[to_sign.as_bytes()], given)) {
+        let now_ms = now_ms();
+        if given.is_some_and(|given| self.secrets.verify(&[to_sign.as_bytes()], given, now_ms)) {
             return Ok(());
         }
         Err(RequestAuthError::BadSignature {

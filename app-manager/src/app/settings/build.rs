@@ -1,9 +1,9 @@
 //! From values to an app.
 
-use super::{CREDENTIALS, Problems, Values, webhooks::subscriptions};
+use super::{CREDENTIALS, Problems, Value, Values, webhooks::subscriptions};
 use crate::{
     app::{App, Features, Limits},
-    secret::Secret,
+    secret::{Secret, Secrets},
 };
 
 /// Bytes of the KB in which sizes are set.
@@ -19,17 +19,32 @@ pub fn build(values: &Values, origin: &str, problems: &mut Problems) -> Option<A
     }
     let webhooks = subscriptions(values, problems);
     let [id, key] = [values.text("app_id")?, values.text("app_key")?];
-    let secret = Secret::new(&values.secret("app_secret")?);
+    let secrets = secrets(values, problems)?;
     Some(App {
         id: id.as_str().into(),
         key: key.as_str().into(),
-        secret,
+        secrets,
         enabled: values.is_on("app_enabled"),
         features: features(values),
         limits: limits(values),
         allowed_origins: allowed_origins(values, problems),
         webhooks,
     })
+}
+
+/// The secret, and during a rotation the one before it.
+fn secrets(values: &Values, problems: &mut Problems) -> Option<Secrets> {
+    let [secret, until] = ["app_previous_secret", "app_previous_secret_until"];
+    for (given, missing) in [(secret, until), (until, secret)] {
+        if values.given(given).is_some() && values.given(missing).is_none() {
+            problems.add(values.source(given), format_args!("needs {missing} as well"));
+        }
+    }
+    let previous = match (values.secret(secret), values.value(until)) {
+        (Some(secret), Some(Value::Number(until_ms))) => Some((Secret::new(&secret), until_ms)),
+        _ => None,
+    };
+    Some(Secrets::new(Secret::new(&values.secret("app_secret")?), previous))
 }
 
 fn features(values: &Values) -> Features {
@@ -96,6 +111,23 @@ mod tests {
         let app = app_of(&json!({"app_id": 1, "app_key": "k", "app_secret": "s"})).unwrap();
         assert_eq!((app.id.as_str(), app.key.as_str(), app.enabled), ("1", "k", true));
         assert_eq!(app.sign_webhook(b""), crate::secret::Secret::new("s").sign(&[b""]));
+    }
+
+    #[test]
+    fn a_previous_secret_needs_its_end_and_the_other_way_round() {
+        let given = |name: &str, value: Json| {
+            let mut entries = json!({"app_id": 1, "app_key": "k", "app_secret": "s"});
+            entries[name] = value;
+            app_of(&entries).unwrap_err()
+        };
+        assert_eq!(
+            given("app_previous_secret", json!("canary")),
+            ["app_previous_secret: needs app_previous_secret_until as well"]
+        );
+        assert_eq!(
+            given("app_previous_secret_until", json!(1)),
+            ["app_previous_secret_until: needs app_previous_secret as well"]
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub const CREDENTIALS: [&str; 3] = ["app_id", "app_key", "app_secret"];
 
 /// A day: no timeout of a connection is sensible beyond it.
 const DAY_IN_SECONDS: u64 = 86_400;
+/// In the year 2286: a time in seconds or microseconds is outside of what makes sense, or long over.
+const LAST_MILLISECOND: u64 = 9_999_999_999_999;
 const NO_SNS: &str = "use app_webhook_url";
 
 /// Every setting of an app, in the order in which they are documented.
@@ -18,6 +20,18 @@ pub static APP_SETTINGS: &[Setting] = &[
     Setting::new("app_id", Kind::Digits, None, "Id of the app, digits only; names it in the HTTP API"),
     Setting::new("app_key", Kind::Text(app_key), None, "Key of the app; clients connect with it"),
     Setting::new("app_secret", Kind::Secret(app_secret), None, "Secret of the app; signs and verifies"),
+    Setting::new(
+        "app_previous_secret",
+        Kind::Secret(app_secret),
+        None,
+        "Secret that the app had before; it verifies as well, and signs webhooks, until `app_previous_secret_until`",
+    ),
+    Setting::new(
+        "app_previous_secret_until",
+        Kind::Number { least: 0, most: LAST_MILLISECOND },
+        None,
+        "When the previous secret ends, in milliseconds since 1970",
+    ),
     Setting::new(
         "app_enabled",
         Kind::Bool,

@@ -10,6 +10,7 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         ("check_config" | "version" | "help" | "env_file" | "config_file", _) => None,
         // Neither goes without the other.
         ("tls_cert" | "tls_key", _) => None,
+        ("app_previous_secret" | "app_previous_secret_until", _) => None,
         // Nor these without the master's name.
         ("redis_sentinel_username" | "redis_sentinel_password", _) => None,
         ("app_id", _) => Some("1"),
