@@ -131,6 +131,14 @@ impl Apps {
         }
     }
 
+    /// The apps that somebody holds, as far as they can change.
+    pub fn held(&self) -> Vec<AppId> {
+        match &self.source {
+            Source::Fixed(_) => Vec::new(),
+            Source::Cached(cache) => cache.held(),
+        }
+    }
+
     /// Looks after the apps that somebody holds, so that their changes are found within the time for which an answer is
     /// good. It never ends where apps can change.
     pub async fn keep_fresh(self) {
@@ -139,11 +147,11 @@ impl Apps {
         }
     }
 
-    /// What was counted. `None` if no store has to be asked.
-    pub fn figures(&self) -> Option<AppsFigures> {
+    /// What was counted. All of it is nought where no store has to be asked, but for the apps that are known.
+    pub fn figures(&self) -> AppsFigures {
         match &self.source {
-            Source::Fixed(_) => None,
-            Source::Cached(cache) => Some(cache.figures()),
+            Source::Fixed(fixed) => AppsFigures { known: fixed.by_id.len(), ..AppsFigures::default() },
+            Source::Cached(cache) => cache.figures(),
         }
     }
 }

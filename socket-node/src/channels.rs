@@ -109,9 +109,23 @@ impl Channels {
     /// Counts a connection out that was counted in.
     pub fn disconnect(&self, app: &App) {
         self.shared.census.disconnect(&app.id);
-        if let (Some(cluster), Some(_)) = (self.cluster(), app.limits.max_connections) {
+        // Where there is no bound, nobody else has counted it.
+        if let Some(cluster) = self.cluster() {
             cluster.census.disconnect(&app.id);
         }
+    }
+
+    /// An app is another one now: what Redis was told of it when its clients came is put right.
+    pub fn app_changed(&self, app: &App) {
+        let Some(cluster) = self.cluster() else { return };
+        let census = &cluster.census;
+        census.want(
+            &app.id,
+            |channel| clustered::wants_of_channel(app, channel),
+            |channel| clustered::wants_of_members(app, channel),
+        );
+        let is_bounded = app.limits.max_connections.is_some();
+        census.bound(&app.id, is_bounded.then(|| self.shared.census.connections(&app.id)));
     }
 
     /// Delivers an event to every subscriber of every channel but `except`. When this is done, the event has been

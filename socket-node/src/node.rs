@@ -1,5 +1,7 @@
 //! A running node: the one place that turns settings into parts and puts them together.
 
+mod changes;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -23,7 +25,7 @@ use crate::webhooks::CloudQueue;
 use crate::{
     channels::{self, Channels},
     cluster::{Bus, Cluster, Journal, Lines, RedisCache, RedisCensus, RedisQueue, redis::queue::Bounds},
-    config::{Config, CorsOrigins, Driver, Listen, ProtocolOptions, QueueDriver, RedisConfig, TlsFiles},
+    config::{Config, CorsOrigins, Driver, Listen, Log, ProtocolOptions, QueueDriver, RedisConfig, TlsFiles},
     connection::{self, Sockets},
     http::{self, AllowedOrigins, Api, Http},
     hub::pulse,
@@ -47,6 +49,7 @@ pub struct Node {
     /// The port of the metrics, if they are served.
     metrics: Option<TcpListener>,
     front: Front,
+    apps: Apps,
     channels: Channels,
     sockets: Sockets,
     webhooks: Webhooks,
@@ -79,8 +82,7 @@ impl Node {
         tasks.spawn(work);
         let terminated = Close::terminated(config.protocol.terminate_close_code);
         let channels = Channels::new(apps.clone(), webhooks.clone(), terminated, Arc::clone(&tally));
-        let readiness = Readiness::default();
-        let node = random_node_id()?;
+        let (readiness, node) = (Readiness::default(), random_node_id()?);
         let others = match config.adapter {
             Driver::Local => None,
             Driver::Redis => Some(join_cluster(
@@ -106,17 +108,18 @@ impl Node {
             readiness.clone(),
             Arc::clone(&tally),
         );
-        let limits = RequestLimits::default();
-        let api = Api { apps, channels: channels.clone(), limits, readiness: readiness.clone() };
-        let cors_allowed_origins = allowed_origins(&config.cors_allowed_origins);
-        let around = http::Options { cors_allowed_origins, log_requests: config.log.requests };
-        let http = Http::new(api, around, Arc::clone(&tally));
+        changes::look_out(&apps, &channels, &sockets, &mut tasks);
+        let (limits, ready) = (RequestLimits::default(), readiness.clone());
+        let api = Api { apps: apps.clone(), channels: channels.clone(), limits, readiness: ready };
+        let http =
+            Http::new(api, around_requests(&config.cors_allowed_origins, &config.log), Arc::clone(&tally));
         let front = Front { sockets: sockets.clone(), http, certificate };
         let grace = config.shutdown_grace;
         Ok(Self {
             listener,
             metrics,
             front,
+            apps,
             channels,
             sockets,
             webhooks,
@@ -178,6 +181,7 @@ impl Node {
             listener,
             metrics,
             front,
+            apps,
             channels,
             sockets,
             webhooks,
@@ -191,7 +195,7 @@ impl Node {
         if let Some(listener) = metrics {
             let (channels, sockets, webhooks) = (channels.clone(), sockets.clone(), webhooks.clone());
             let cluster = others.as_ref().map(|others| others.cluster.clone());
-            let metrics = Metrics::new(Sources { tally, channels, sockets, webhooks, cluster });
+            let metrics = Metrics::new(Sources { tally, apps, channels, sockets, webhooks, cluster });
             tasks.spawn(async {
                 metrics::serve(listener, metrics).await;
             });
@@ -390,11 +394,12 @@ fn connection_options(protocol: &ProtocolOptions, max_backlog: u32) -> connectio
     }
 }
 
-fn allowed_origins(origins: &CorsOrigins) -> AllowedOrigins {
-    match origins {
+fn around_requests(origins: &CorsOrigins, log: &Log) -> http::Options {
+    let cors_allowed_origins = match origins {
         CorsOrigins::Any => AllowedOrigins::new(["*"]),
         CorsOrigins::Only(origins) => AllowedOrigins::new(origins.iter().map(String::as_str)),
-    }
+    };
+    http::Options { cors_allowed_origins, log_requests: log.requests }
 }
 
 fn random_node_id() -> anyhow::Result<NodeId> {

@@ -109,13 +109,7 @@ impl Drain {
     pub async fn send_away(&self, sockets: &Sockets) {
         let all = sockets.all();
         info!(connections = all.len(), "closing {} connections", all.len());
-        let mut waves = interval(BETWEEN_WAVES);
-        for wave in all.chunks(wave_size(all.len(), self.grace / 2)) {
-            waves.tick().await;
-            for socket in wave {
-                socket.close(&Close::SHUTTING_DOWN);
-            }
-        }
+        in_waves(&all, self.grace / 2, |socket| socket.close(&Close::SHUTTING_DOWN)).await;
         drop(all);
         let hung_up_by = (self.begin + self.grace * 3 / 4).min(Instant::now() + LAST_WORDS);
         wait_until_empty(sockets, hung_up_by).await;
@@ -133,6 +127,15 @@ impl Drain {
     /// By when requests under way are answered or given up: a little early, for the process has to end as well.
     pub fn end(&self) -> Instant {
         self.begin + self.grace * 15 / 16
+    }
+}
+
+/// Closes connections wave by wave, all of them in `time`.
+pub async fn in_waves<T>(all: &[T], time: Duration, close: impl Fn(&T)) {
+    let mut waves = interval(BETWEEN_WAVES);
+    for wave in all.chunks(wave_size(all.len(), time)) {
+        waves.tick().await;
+        wave.iter().for_each(&close);
     }
 }
 

@@ -86,6 +86,7 @@ fn unknown_to_all() -> Vec<Vec<u8>> {
     vec![
         COMMAND.with_command(r#"{"command":"dance"}"#),
         COMMAND.with_command(r#"{"command":"terminate_user"}"#),
+        COMMAND.with_command(r#"{"command":"app_changed"}"#),
         COMMAND.with_command("no JSON"),
         Head { version: 2, ..COMMAND }.with_command(r#"{"command":"terminate_user","app":"1","user":"ann"}"#),
         Head { kind: 200, ..COMMAND }.with_command("{}"),

@@ -404,6 +404,10 @@ impl Cache {
         self.changes.subscribe()
     }
 
+    pub(super) fn held(&self) -> Vec<AppId> {
+        self.known.read().held().map(|live| live.load().id.clone()).collect()
+    }
+
     /// A new app may have any key, so that all misses are forgotten.
     pub(super) fn changed(self: &Arc<Self>, id: &str) {
         self.epoch.fetch_add(1, SeqCst);

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use app_manager::{app::App, webhook::EventKind};
 use tokio::time::timeout;
 
-use super::{Channels, Subscription, run, topic};
+use super::{Channels, Subscription, run, subscriptions::tells_count, topic};
 use crate::{
     cluster::{
         Cluster, JoinError, Joined, Wants,
@@ -39,7 +39,7 @@ impl Channels {
     ) -> Result<Subscription, MembersFull> {
         let topic = topic(app, &channel);
         let user_id = member.as_ref().map(|member| member.user_id.clone());
-        let tells_count = app.features.subscription_count && !channel.is_presence();
+        let tells_count = tells_count(app, &channel);
         let is_heard = self.arrive(cluster, app, &topic).await;
         if let Some(member) = member
             && let Err(full) = self.join(cluster, app, &topic, member).await
@@ -54,7 +54,7 @@ impl Channels {
         if tells_count {
             self.tell_count_later(app, &topic);
         }
-        Ok(Subscription::new(channel, user_id, tells_count))
+        Ok(Subscription::new(channel, user_id))
     }
 
     /// Makes room for one more subscriber: when this is done, this node hears what is published on the channel, and all
@@ -156,7 +156,8 @@ impl Channels {
         socket: &Arc<Socket>,
         subscription: &Subscription,
     ) {
-        let (channel, user_id, tells_count) = subscription.parts();
+        let (channel, user_id) = subscription.parts();
+        let tells_count = tells_count(app, channel);
         let topic = topic(app, channel);
         let mut place = self.shared.census.place(&topic);
         self.shared.hub.unsubscribe(&topic, socket.id());
@@ -199,12 +200,12 @@ impl Channels {
 }
 
 /// Whether the app's webhooks tell of a channel's occupation and vacation.
-fn wants_of_channel(app: &App, channel: &ChannelName) -> Wants {
+pub(super) fn wants_of_channel(app: &App, channel: &ChannelName) -> Wants {
     wants(app, channel, EventKind::ChannelOccupied, EventKind::ChannelVacated)
 }
 
 /// Whether the app's webhooks tell of a channel's members.
-fn wants_of_members(app: &App, channel: &ChannelName) -> Wants {
+pub(super) fn wants_of_members(app: &App, channel: &ChannelName) -> Wants {
     wants(app, channel, EventKind::MemberAdded, EventKind::MemberRemoved)
 }
 

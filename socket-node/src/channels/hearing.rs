@@ -21,6 +21,7 @@ impl Channels {
             Heard::Command(Command::TerminateUser { app, user }) => {
                 self.close_connections_of(&app.as_str().into(), &user);
             }
+            Heard::Command(Command::AppChanged { app }) => self.shared.apps.changed(&app),
         }
     }
 

@@ -23,18 +23,21 @@ pub struct Subscription {
     channel: ChannelName,
     /// Which member the connection is, on presence channels.
     user_id: Option<Box<str>>,
-    /// Whether subscribers are told how many they are.
-    tells_count: bool,
+}
+
+/// Whether subscribers of a channel are told how many they are.
+pub(super) fn tells_count(app: &App, channel: &ChannelName) -> bool {
+    app.features.subscription_count && !channel.is_presence()
 }
 
 impl Subscription {
-    pub(super) const fn new(channel: ChannelName, user_id: Option<Box<str>>, tells_count: bool) -> Self {
-        Self { channel, user_id, tells_count }
+    pub(super) const fn new(channel: ChannelName, user_id: Option<Box<str>>) -> Self {
+        Self { channel, user_id }
     }
 
-    /// The channel, which member it is, and whether subscribers are told how many they are.
-    pub(super) fn parts(&self) -> (&ChannelName, Option<&str>, bool) {
-        (&self.channel, self.user_id.as_deref(), self.tells_count)
+    /// The channel, and which member it is.
+    pub(super) fn parts(&self) -> (&ChannelName, Option<&str>) {
+        (&self.channel, self.user_id.as_deref())
     }
 
     /// To what.
@@ -62,7 +65,7 @@ impl Channels {
         let Shared { hub, census, webhooks, .. } = &*self.shared;
         let topic = topic(app, &channel);
         let user_id = member.as_ref().map(|member| member.user_id.clone());
-        let tells_count = app.features.subscription_count && !channel.is_presence();
+        let tells_count = tells_count(app, &channel);
 
         let recalled = self.recall_for(app, &topic).await;
         let mut place = census.place(&topic);
@@ -85,7 +88,7 @@ impl Channels {
         let count = tells_count.then(|| self.announce_count(app, &topic, &mut place)).flatten();
         drop(place);
         run(news.into_iter().chain(count));
-        Ok(Subscription { channel, user_id, tells_count })
+        Ok(Subscription { channel, user_id })
     }
 
     /// Ends a subscription; nothing more is sent to the connection on this channel.
@@ -94,7 +97,8 @@ impl Channels {
             return self.unsubscribe_clustered(cluster, app, socket, subscription);
         }
         let Shared { hub, census, webhooks, .. } = &*self.shared;
-        let Subscription { channel, user_id, tells_count } = subscription;
+        let Subscription { channel, user_id } = subscription;
+        let tells_count = tells_count(app, channel);
         let topic = topic(app, channel);
 
         let mut place = census.place(&topic);
@@ -124,7 +128,7 @@ impl Channels {
         subscription: &Subscription,
         event: Event<'_>,
     ) -> Result<(), (Full, ClientFrame)> {
-        let Subscription { channel, user_id, .. } = subscription;
+        let Subscription { channel, user_id } = subscription;
         if Webhooks::are_wanted(app, EventKind::ClientEvent, channel) {
             self.shared.webhooks.tell(app, client_event(socket, subscription, event));
         }

@@ -94,6 +94,11 @@ impl Census {
         }
     }
 
+    /// How many connections of an app are counted in.
+    pub fn connections(&self, app: &AppId) -> u32 {
+        self.connections.lock().get(app).copied().unwrap_or_default()
+    }
+
     /// Holds a channel's place. Short: others wait.
     pub fn place<'a>(&'a self, topic: &'a Topic) -> Place<'a> {
         Place::new(self.shard(topic).lock(), topic, &self.reminders, &self.kinds)

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 pub use redis::{
-    bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull},
+    bus::{Bus, BusState, Command, Heard, NoticeKind, OutboxFull, announce_app_changes},
     cache::{CacheAway, Kept, RedisCache},
     census::{
         Away, CensusState, JoinError, Joined, Occupied, RedisCensus, Wants,

@@ -7,6 +7,7 @@ use app_manager::{
         App,
         settings::{Problems, Values, build as build_app},
     },
+    apps::Freshness,
     webhook::Endpoint,
 };
 use webhook_worker::{
@@ -48,6 +49,10 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
         redis: redis::build(server, problems),
         apps,
+        app_freshness: Freshness {
+            app: Duration::from_secs(server.number("app_cache_ttl_seconds")),
+            miss: Duration::from_secs(server.number("app_cache_negative_ttl_seconds")),
+        },
         notices,
     }
 }

@@ -63,6 +63,18 @@ pub static SERVER_SETTINGS: &[Setting] = &[
     ),
     Setting::new("app_manager", Kind::Choice(&["array"]), Some("array"), "Where the apps come from"),
     Setting::new(
+        "app_cache_ttl_seconds",
+        Kind::Number { least: 1, most: 3_600 },
+        Some("60"),
+        "Seconds within which a node notices a change of an app in a database that nobody has told it of",
+    ),
+    Setting::new(
+        "app_cache_negative_ttl_seconds",
+        Kind::Number { least: 1, most: 3_600 },
+        Some("5"),
+        "Seconds for which it remembers that a database has no app with an id or key",
+    ),
+    Setting::new(
         "app_env",
         Kind::Text(some_text),
         Some("production"),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use app_manager::{access::Access, app::App};
+use app_manager::{access::Access, app::App, apps::Freshness};
 use webhook_worker::{retry::Schedule, target::AddressPolicy};
 
 use super::RedisConfig;
@@ -46,6 +46,8 @@ pub struct Config {
     pub redis: RedisConfig,
     /// The apps that are served.
     pub apps: Vec<App>,
+    /// For how long it is good what a database says of apps.
+    pub app_freshness: Freshness,
     /// What is in order but perhaps not meant; to be logged at the start.
     pub notices: Vec<String>,
 }

@@ -13,6 +13,7 @@ mod server;
 
 use std::sync::Arc;
 
+use app_manager::apps::Apps;
 use prometheus_client::{encoding::text, registry::Registry};
 
 use crate::{channels::Channels, cluster::Cluster, connection::Sockets, tally::Tally, webhooks::Webhooks};
@@ -34,6 +35,8 @@ pub struct Metrics {
 pub struct Sources {
     /// What was counted as it happened.
     pub tally: Arc<Tally>,
+    /// How apps were found.
+    pub apps: Apps,
     /// Which channels are occupied.
     pub channels: Channels,
     /// Which sockets are behind.

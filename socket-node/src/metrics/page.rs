@@ -27,6 +27,7 @@ impl Collector for Sources {
         self.connections(&mut page)?;
         self.messages(&mut page)?;
         self.requests(&mut page)?;
+        self.apps(&mut page)?;
         self.slow_readers(&mut page)?;
         self.webhooks(&mut page)?;
         if let Some(cluster) = &self.cluster {
@@ -90,6 +91,24 @@ impl Sources {
         page.histogram("api_message_duration_seconds", help, &self.tally.request_times.distribution())?;
         let help = "From an API request's event being accepted to its being written or queued";
         page.histogram("publish_duration_seconds", help, &self.tally.publish_times.distribution())
+    }
+
+    /// With a list of apps, all but their number is nought.
+    fn apps(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let figures = self.apps.figures();
+        page.gauge("apps_known", "Apps that this node knows", figures.known as u64)?;
+        page.counter(
+            "app_cache_hits",
+            "Questions for apps that were answered out of what is known",
+            figures.hits,
+        )?;
+        page.counter("app_lookups", "Requests to the store of apps", figures.lookups)?;
+        let help = "Requests to the store of apps without an answer, or without one that is an app";
+        page.counter("app_lookup_errors", help, figures.errors)?;
+        let help = "Questions for apps that were answered with what was known before the store went away";
+        page.counter("app_cache_stale", help, figures.stale)?;
+        let help = "Questions for apps that were refused because too many were for apps that there are not";
+        page.counter("app_lookups_refused", help, figures.refused)
     }
 
     fn slow_readers(&self, page: &mut Page<'_, '_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use socket_node::{
     cluster::redis::{
-        bus::{Command, NoticeKind},
+        bus::{Command, NoticeKind, announce_app_changes},
         keys::Keys,
     },
     protocol::{SocketId, event},
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     node::{DEADLINE, Memory, Node, PREFIX, numbered, stranger, topic},
-    redis_server::Redis,
+    redis_server::{self, Redis},
 };
 
 /// How many nodes listen to a channel.
@@ -148,6 +148,23 @@ async fn commands_and_notices_are_heard() {
     let notice = Memory::Notice("presence-room".into(), NoticeKind::Left, 9, "me".into());
     assert_eq!(to.memory(), [notice, Memory::Command(command)]);
     assert!(from.memory().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_node_tells_all_of_them_of_changed_apps() {
+    let redis = Redis::start();
+    let (one, other) = tokio::join!(Node::start(redis.port()), Node::start(redis.port()));
+    let settings = redis_server::settings(redis.port());
+    assert_eq!(announce_app_changes(&settings, &[]).await.unwrap(), 0);
+    for _ in 0..2 {
+        assert_eq!(announce_app_changes(&settings, &["1", "2", "1"]).await.unwrap(), 2);
+    }
+    for node in [&one, &other] {
+        node.hears(6).await;
+        let changed = |app: &str| Memory::Command(Command::AppChanged { app: app.to_owned() });
+        let expected = ["1", "2", "1", "1", "2", "1"].map(changed);
+        assert_eq!(node.memory(), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,15 +89,13 @@ impl Drop for Redis {
 
 /// The way to what listens on a port: a server, or something in front of one.
 pub(crate) fn link(port: u16) -> Link {
+    Link::new(&settings(port)).expect("the client takes it")
+}
+
+/// The settings of it.
+pub(crate) fn settings(port: u16) -> RedisConfig {
     let url = RedisUrl::parse(&format!("127.0.0.1:{port}")).expect("a good URL");
-    let config = RedisConfig {
-        urls: vec![url],
-        prefix: "test".to_owned(),
-        tls: false,
-        cluster: false,
-        sentinel: None,
-    };
-    Link::new(&config).expect("the client takes it")
+    RedisConfig { urls: vec![url], prefix: "test".to_owned(), tls: false, cluster: false, sentinel: None }
 }
 
 /// Starts a server and waits until it listens; `None` if it ends instead.

@@ -14,6 +14,11 @@ pub enum Command {
         /// The user's id.
         user: String,
     },
+    /// Look an app up anew: it was created, changed or deleted.
+    AppChanged {
+        /// The app's id.
+        app: String,
+    },
 }
 
 impl Command {
@@ -37,6 +42,8 @@ mod tests {
         let later = r#"{"command":"terminate_user","app":"1","user":"u","grace":5}"#;
         assert_eq!(terminate(later), Some(known.clone()));
         assert_eq!(terminate(r#"{"command":"dance"}"#), None);
+        let changed = Command::AppChanged { app: "1".into() };
+        assert_eq!(terminate(r#"{"command":"app_changed","app":"1","by":"somebody"}"#), Some(changed));
         assert_eq!(known.to_bytes(), br#"{"command":"terminate_user","app":"1","user":"u"}"#);
     }
 }

@@ -8,11 +8,13 @@
 //! All of this is so on each [line](super::line) by itself: a node numbers what it says on each of them, and hears each
 //! with an ear of its own.
 //!
-//! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`outbox`] and
+//! Suggested reading order: [`envelope`], what a message looks like, with [`notice`] and [`command`]; [`announcement`], what is said by
+//! somebody who is no node; [`outbox`] and
 //! [`publisher`], how it leaves; [`wanted`] and [`ear`], how a topic is listened to; [`hearing`], [`origins`] and
 //! [`trails`], what becomes of a message that arrives; [`wire`], what is asked in order with that; [`figures`], what
 //! is counted; [`recent`], how things are forgotten.
 
+mod announcement;
 mod command;
 mod ear;
 mod envelope;
@@ -60,6 +62,7 @@ use crate::{
     protocol::{Frame, NodeId, SocketId},
 };
 
+pub use announcement::announce_app_changes;
 pub use command::Command;
 pub use figures::BusFigures;
 pub use notice::{Kind as NoticeKind, Notice};

@@ -263,13 +263,13 @@ impl Default for State {
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug)]
-enum Target<'a> {
+pub(super) enum Target<'a> {
     Topic(TopicName<'a>),
     Control(&'a str),
 }
 
 /// The command that publishes a message, written without anything in between: two allocations.
-fn publish(dialect: Dialect, target: Target<'_>, head: &Head, body: &[u8]) -> Cmd {
+pub(super) fn publish(dialect: Dialect, target: Target<'_>, head: &Head, body: &[u8]) -> Cmd {
     /// Room for most names; others cost another allocation.
     const NAME: usize = 96;
     let verb = dialect.publish();

@@ -97,6 +97,17 @@ impl Desk {
         }
     }
 
+    /// Records what has become different of entries that are held, and hands it in. Nobody waits for it.
+    pub(super) fn amend(&self, record: impl FnOnce(&mut Held) -> Vec<(Target, Claim, Change)>) {
+        let mut papers = self.papers.lock();
+        let changes = record(&mut papers.held);
+        for (target, claim, change) in changes {
+            papers.hand_in(Call { target, change, claim: Some(claim), answer: None });
+        }
+        drop(papers);
+        self.changed.notify_one();
+    }
+
     /// Records a count; `record` says whether it is the first to wait.
     pub(super) fn count(&self, record: impl FnOnce(&mut Held) -> bool) {
         let mut papers = self.papers.lock();

@@ -140,7 +140,50 @@ impl Held {
         self.drop_connection(&entry).then(|| (entry.target(), Change::Disconnect))
     }
 
-    /// An entry that is no number of connections is over; `None` if it is not held.
+    /// The app wants other webhooks: gives what is to be entered again for that, each in its own place.
+    pub(super) fn want(
+        &mut self,
+        app: &AppId,
+        wants: impl Fn(&Entry) -> Option<Wants>,
+    ) -> Vec<(Target, Claim, Change)> {
+        let mut changes = Vec::new();
+        for (entry, holding) in &mut self.entries {
+            let (Entry::Channel(topic) | Entry::Member(topic, _)) = entry else { continue };
+            let (What::Channel { wants: wanted, .. } | What::Member { wants: wanted, .. }) =
+                &mut holding.what
+            else {
+                continue;
+            };
+            if topic.app == *app
+                && let Some(wants) = wants(entry).filter(|wants| wants != wanted)
+            {
+                *wanted = wants;
+                let claim = Claim { entry: entry.clone(), serial: holding.serial };
+                changes.push((entry.target(), claim, holding.what.enter_again(false)));
+            }
+        }
+        changes
+    }
+
+    /// An app that had no bound for its connections has one: so many are here already.
+    pub(super) fn adopt(&mut self, app: &AppId, connections: u32) -> Option<(Target, Claim, Change)> {
+        let entry = Entry::Connections(app.clone());
+        let counted = match self.entries.get(&entry).map(|holding| &holding.what) {
+            Some(What::Connections(counted)) => *counted,
+            _ => 0,
+        };
+        let missing = connections.checked_sub(counted).filter(|missing| *missing > 0)?;
+        let claim = match self.entries.get_mut(&entry) {
+            Some(holding) => {
+                holding.what = What::Connections(connections);
+                Claim { entry, serial: holding.serial }
+            }
+            None => self.put(entry, What::Connections(connections)),
+        };
+        Some((claim.entry.target(), claim, Change::Connect { connections: missing, limit: None }))
+    }
+
+    /// An entry is over; `None` if it is not held.
     pub(super) fn end(&mut self, entry: &Entry) -> Option<(Target, Change)> {
         self.entries.remove(entry).map(|_| (entry.target(), Change::Undo(entry.kind())))
     }
@@ -303,6 +346,43 @@ mod tests {
         held.confirm(&claim);
         assert!(is_quiet(&mut held, true));
         assert!(!is_quiet(&mut held, false));
+    }
+
+    #[test]
+    fn only_what_an_app_wants_otherwise_is_entered_again() {
+        let mut held = Held::default();
+        held.enter(&topic(), NO_WEBHOOKS);
+        held.join(&topic(), &member("a"), 9, NO_WEBHOOKS, false);
+        held.enter(&Topic { app: "2".into(), ..topic() }, NO_WEBHOOKS);
+        held.sign_in(&"1".into(), "a");
+        let departures = Wants { arrival: false, departure: true };
+        let of_members =
+            |entry: &Entry| Some(if matches!(entry, Entry::Member(..)) { departures } else { NO_WEBHOOKS });
+        let changes = held.want(&"1".into(), of_members);
+        assert!(
+            matches!(&*changes, [(_, _, Change::Join { wants, limit: None, .. })] if *wants == departures),
+            "{changes:?}"
+        );
+        assert!(held.want(&"1".into(), of_members).is_empty());
+    }
+
+    #[test]
+    fn connections_that_were_not_counted_are_when_there_is_a_bound() {
+        let mut held = Held::default();
+        let app = AppId::from("1");
+        let added = |change| match change {
+            Some((_, _, Change::Connect { connections, limit: None })) => connections,
+            None => 0,
+            other => panic!("{other:?}"),
+        };
+        held.connect(&app, Some(9));
+        assert_eq!(added(held.adopt(&app, 3)), 2);
+        assert_eq!(added(held.adopt(&app, 3)), 0);
+        assert!((0..3).all(|_| held.disconnect(&app).is_some()));
+        assert!(held.disconnect(&app).is_none());
+        assert_eq!(added(held.adopt(&app, 2)), 2);
+        assert!(held.end(&Entry::Connections(app.clone())).is_some());
+        assert!(held.disconnect(&app).is_none());
     }
 
     #[test]

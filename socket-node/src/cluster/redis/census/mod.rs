@@ -256,6 +256,32 @@ impl RedisCensus {
         self.lines.of(Shard::of_app(app)).desk.depart(|held| held.disconnect(app));
     }
 
+    /// The app wants other webhooks than before: of each channel, and of each member of one.
+    pub fn want(
+        &self,
+        app: &AppId,
+        of_channel: impl Fn(&ChannelName) -> Wants,
+        of_members: impl Fn(&ChannelName) -> Wants,
+    ) {
+        let wants = |entry: &Entry| match entry {
+            Entry::Channel(topic) => Some(of_channel(&topic.channel)),
+            Entry::Member(topic, _) => Some(of_members(&topic.channel)),
+            Entry::User(..) | Entry::Connections(_) => None,
+        };
+        for shared in self.lines.iter() {
+            shared.desk.amend(|held| held.want(app, wants));
+        }
+    }
+
+    /// The app has a bound for its connections now, of which so many are here, or, with `None`, no bound any more.
+    pub fn bound(&self, app: &AppId, connections: Option<u32>) {
+        let desk = &self.lines.of(Shard::of_app(app)).desk;
+        match connections {
+            Some(connections) => desk.amend(|held| held.adopt(app, connections).into_iter().collect()),
+            None => desk.depart(|held| held.end(&Entry::Connections(app.clone()))),
+        }
+    }
+
     /// How this node stands in a shard, now and from now on.
     pub fn state(&self, shard: Shard) -> watch::Receiver<CensusState> {
         self.lines.of(shard).state.subscribe()
