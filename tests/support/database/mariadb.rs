@@ -1,0 +1,58 @@
+//! MariaDB, which stands for MySQL too.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::Signal;
+
+use super::{DATA, Product};
+
+pub(super) static PRODUCT: Product = Product {
+    name: "MariaDB",
+    scheme: "mysql",
+    template: "mariadb.data",
+    refuses_root: false,
+    crash: Signal::KILL,
+    ready: "ready for connections",
+    program,
+    arguments,
+};
+
+/// The server's program: the one named in the environment, else the one that `tests/run` has unpacked, else the system's.
+fn program() -> PathBuf {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mariadb/bin/mariadbd");
+    env::var_os("MARIADBD")
+        .map_or_else(|| if unpacked.exists() { unpacked } else { "mariadbd".into() }, PathBuf::from)
+}
+
+fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
+    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let mut arguments = vec![
+        // It would read the machine's own settings otherwise.
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", path(DATA)),
+        format!("--socket={}", path("socket")),
+        format!("--bind-address={}", address.ip()),
+        format!("--port={}", address.port()),
+    ];
+    // It runs as root only if it is told to.
+    if rustix::process::geteuid().is_root() {
+        arguments.push("--user=root".to_owned());
+    }
+    // As the data directory was made; and nothing here has to outlive the machine.
+    let others = [
+        "--skip-name-resolve",
+        "--skip-log-bin",
+        "--innodb-log-file-size=4M",
+        "--innodb-buffer-pool-size=8M",
+        "--innodb-data-file-path=ibdata1:4M:autoextend",
+        "--innodb-temp-data-file-path=ibtmp1:4M:autoextend",
+        "--innodb-doublewrite=0",
+        "--innodb-flush-method=nosync",
+    ];
+    arguments.extend(others.map(ToOwned::to_owned));
+    arguments
+}

@@ -1,0 +1,50 @@
+//! PostgreSQL, over TCP alone.
+
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use rustix::process::Signal;
+
+use super::{DATA, Product};
+
+pub(super) static PRODUCT: Product = Product {
+    name: "PostgreSQL",
+    scheme: "postgres",
+    template: "postgres.data",
+    refuses_root: true,
+    // To be killed, its first process alone would die; this one ends the others too, and leaves as much behind.
+    crash: Signal::QUIT,
+    ready: "database system is ready to accept connections",
+    program,
+    arguments,
+};
+
+/// The server's program: in the folder that is named in the environment, else the one that `tests/run` has unpacked, else
+/// the system's.
+fn program() -> PathBuf {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/postgres/bin/postgres");
+    match env::var_os("POSTGRES_BIN") {
+        Some(folder) => Path::new(&folder).join("postgres"),
+        None if unpacked.exists() => unpacked,
+        None => "postgres".into(),
+    }
+}
+
+fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
+    let data = home.join(DATA);
+    let mut arguments = vec!["-D".to_owned(), data.to_str().expect("our names are text").to_owned()];
+    let settings = [
+        format!("listen_addresses={}", address.ip()),
+        format!("port={}", address.port()),
+        "unix_socket_directories=".to_owned(),
+        // Nothing here has to outlive the machine, and nothing is to be left behind outside of the data directory.
+        "fsync=off".to_owned(),
+        "dynamic_shared_memory_type=mmap".to_owned(),
+        "shared_buffers=16MB".to_owned(),
+    ];
+    arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+    arguments
+}
