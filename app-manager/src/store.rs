@@ -1,9 +1,12 @@
 //! Where apps are kept. One module a store; [`apps::Apps`](crate::apps::Apps) is the only one who asks them.
 
 mod array;
+mod database_url;
 #[cfg(feature = "aws")]
 pub mod dynamodb;
 mod records;
+#[cfg(feature = "sql")]
+pub mod sql;
 
 use std::fmt;
 
@@ -11,6 +14,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 pub use array::{ArrayStore, DuplicateApp};
+pub use database_url::{DatabaseKind, DatabaseUrl};
 pub use records::{Listed, Records, WriteError};
 
 use crate::app::App;
