@@ -4,7 +4,7 @@
 mod sdk;
 
 #[cfg(feature = "aws")]
-pub use sdk::{ANSWER, NoRegion, reason};
+pub use sdk::{ANSWER, CONNECT, NoRegion, reason};
 
 /// What is configured. Credentials are not: the SDK finds them where every program of AWS does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

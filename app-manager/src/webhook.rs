@@ -24,7 +24,7 @@ pub struct WebhookTarget {
     pub channel_name_starts_with: Option<String>,
     /// Only channels whose name ends with this.
     pub channel_name_ends_with: Option<String>,
-    /// Further request headers. Their values may be secret.
+    /// Further request headers; a topic's messages have them as attributes. Their values may be secret.
     pub headers: Vec<(String, String)>,
 }
 
@@ -33,12 +33,49 @@ pub struct WebhookTarget {
 pub enum Endpoint {
     /// A signed POST to this `http` or `https` URL.
     Url(String),
+    /// A message to the topic in Amazon's SNS that has this ARN.
+    SnsTopicArn(String),
+    /// An invocation of a function in Amazon's Lambda.
+    LambdaFunction(LambdaFunction),
+}
+
+/// A function in Lambda, and how it is invoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LambdaFunction {
+    /// Its name, partial ARN or ARN, each with or without a version or an alias.
+    pub name: String,
+    /// The region that it is in; `None` is the one that whoever delivers is set to.
+    pub region: Option<String>,
+    /// Whether Lambda only takes the webhook and runs the function when it likes, instead of being waited for.
+    pub is_async: bool,
+}
+
+impl Endpoint {
+    /// What settings call it: the URL, the topic's ARN or the function's name. A URL may hold tokens.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Url(name) | Self::SnsTopicArn(name) => name,
+            Self::LambdaFunction(function) => &function.name,
+        }
+    }
+
+    /// Whether it is reached through AWS, for which a program has to be built.
+    pub const fn is_of_aws(&self) -> bool {
+        match self {
+            Self::Url(_) => false,
+            Self::SnsTopicArn(_) | Self::LambdaFunction(_) => true,
+        }
+    }
 }
 
 /// Says which one it is as far as a log may know: a URL's query and user may be tokens.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Url(url) = self;
+        let url = match self {
+            Self::Url(url) => url,
+            Self::SnsTopicArn(arn) => return f.debug_tuple("SnsTopicArn").field(arn).finish(),
+            Self::LambdaFunction(function) => return function.fmt(f),
+        };
         let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
@@ -79,6 +116,28 @@ const RESERVED_HEADERS: [&str; 13] = [
 
 /// The same, for whole families of headers.
 const RESERVED_HEADER_PREFIXES: [&str; 3] = ["x-pusher-", "x-socket-rush-", "proxy-"];
+
+/// Further attributes of a topic's message at most. A queue that gets messages as they are takes ten attributes of each,
+/// and four are ours.
+pub const MAX_ATTRIBUTES: usize = 6;
+
+/// The attribute by which a topic's subscriptions tell webhooks from other messages.
+pub const EVENT_NAME_ATTRIBUTE: &str = "EventName";
+
+/// Whether a customer may call an attribute of a topic's message so. SNS has fewer characters for that than HTTP, and
+/// keeps some names for itself.
+pub fn is_attribute_name(name: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let lower = name.to_ascii_lowercase();
+    let is_reserved =
+        lower.starts_with("aws.") || lower.starts_with("amazon.") || name == EVENT_NAME_ATTRIBUTE;
+    (1..=256).contains(&name.len())
+        && name.bytes().all(sound)
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !is_reserved
+}
 
 /// Whether only the server sets this request header.
 pub fn is_reserved_header(name: &str) -> bool {
@@ -164,6 +223,17 @@ mod tests {
         let text = format!("{target:?}");
         assert!(!text.contains("canary"), "{text}");
         assert!(text.contains("Url(https://a.example/..)"), "{text}");
+    }
+
+    #[test]
+    fn attributes_are_called_what_sns_allows() {
+        for name in ["Tenant", "x-tenant_1", "a.b", "0"] {
+            assert!(is_attribute_name(name), "{name}");
+        }
+        let long = "a".repeat(257);
+        for name in ["", "EventName", "AWS.x", "amazon.x", ".a", "a.", "a..b", "a b", "a!", "ä", &long] {
+            assert!(!is_attribute_name(name), "{name}");
+        }
     }
 
     #[test]

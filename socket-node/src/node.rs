@@ -16,7 +16,6 @@ use tracing::{Instrument as _, warn};
 use webhook_worker::{
     deliver::{Deliverer, DeliverySettings},
     retry::Schedule,
-    target::AddressPolicy,
     worker::{Lanes, Limits},
 };
 
@@ -76,7 +75,7 @@ impl Node {
         let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
         let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
-        let lanes = lanes(&apps, config.webhook_addresses, config.webhook_schedule);
+        let lanes = lanes(&apps, config.webhook_delivery, config.webhook_schedule);
         let queue = queue(config.queue, &config.redis, lanes, &mut tasks)?;
         let (webhooks, work) = Webhooks::new(queue);
         tasks.spawn(work);
@@ -381,9 +380,9 @@ fn queue(
 }
 
 /// The code that delivers, whichever queue jobs wait in.
-fn lanes(apps: &Apps, policy: AddressPolicy, schedule: Schedule) -> Lanes {
+fn lanes(apps: &Apps, settings: DeliverySettings, schedule: Schedule) -> Lanes {
     let limits = Limits { schedule, ..Limits::default() };
-    Lanes::new(Deliverer::new(DeliverySettings::new(policy)), apps.clone(), limits)
+    Lanes::new(Deliverer::new(settings), apps.clone(), limits)
 }
 
 fn connection_options(protocol: &ProtocolOptions, max_backlog: u32) -> connection::Options {

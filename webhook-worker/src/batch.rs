@@ -126,7 +126,7 @@ impl Batches {
         let mut is_first = true;
         while let Some(parcel) = parcels.pop_front() {
             // The first has a right to its attempt, however little time is left.
-            let in_time = is_first || Instant::now() + self.deliverer.deadline() <= until;
+            let in_time = is_first || Instant::now() + self.deliverer.deadline_of(&parcel.job) <= until;
             is_first = false;
             if in_time && self.deliver_one(&parcel, until).await {
                 continue;
@@ -152,8 +152,7 @@ impl Batches {
 
     /// Whether the endpoint took it.
     async fn deliver_one(&self, Parcel { message, job }: &Parcel, until: Instant) -> bool {
-        let Endpoint::Url(url) = &job.endpoint;
-        let (id, endpoint) = (job.id, target::authority(url));
+        let (id, endpoint) = (job.id, target::shown(&job.endpoint));
         if self.is_overdue(message, job) {
             warn!(delivery = %id, app_id = %job.app_id, endpoint, "gave up webhook {id}: its time is over");
             return false;

@@ -3,19 +3,27 @@
 //! - [`Cloud`] is how they are reached;
 //! - [`Queue`] is a queue in SQS, to send to and to receive from;
 //! - [`Topic`] is a topic in SNS, to publish to;
-//! - [`Outlet`] is either, for who sends.
+//! - [`Outlet`] is either, for who sends;
+//! - [`Receivers`] are the topics and functions to which webhooks are delivered.
 
 mod access;
 mod failure;
+mod receivers;
 mod sns;
 mod sqs;
 
 use std::time::Duration;
 
-use crate::{job::Job, retry::Jitter};
+use crate::{
+    job::{Job, in_allowed_characters},
+    retry::Jitter,
+};
 
 pub use access::Cloud;
 pub use failure::{Failure, Kind};
+pub use receivers::Receivers;
+pub(crate) use receivers::{Invocation, Notification};
+pub(crate) use sns::EVENT_NAME;
 pub use sns::Topic;
 pub use sqs::{Note, Queue, Received};
 
@@ -83,16 +91,6 @@ impl std::fmt::Debug for Letter {
     }
 }
 
-/// SQS takes what XML does. Of what stands in JSON as it is, two characters are not in it; as JSON they can be written
-/// otherwise.
-fn in_allowed_characters(json: String) -> String {
-    if json.contains(['\u{fffe}', '\u{ffff}']) {
-        json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
-    } else {
-        json
-    }
-}
-
 /// A letter of a request that was not taken although the request was.
 #[derive(Debug)]
 pub struct Rejected {
@@ -139,7 +137,7 @@ impl Outlet {
 mod tests {
     use std::time::Duration;
 
-    use super::{in_allowed_characters, pause};
+    use super::pause;
 
     #[test]
     fn pauses_grow_up_to_a_bound_and_differ() {
@@ -149,14 +147,5 @@ mod tests {
             assert!(pause >= middle.mul_f64(0.79) && pause <= middle.mul_f64(1.21), "{failures}: {pause:?}");
         }
         assert!((0..10).any(|_| pause(3) != pause(3)));
-    }
-
-    #[test]
-    fn text_that_is_no_xml_is_the_same_json() {
-        let text = "a\u{fffe}\u{ffff}\u{1}\"\u{10ffff}é";
-        let json = in_allowed_characters(serde_json::to_string(text).unwrap());
-        let is_xml = |char| matches!(char, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
-        assert!(json.chars().all(is_xml), "{json}");
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }

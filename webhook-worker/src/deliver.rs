@@ -1,11 +1,13 @@
 //! One attempt to deliver a job, and what its answer means.
 
 mod client;
+#[cfg(feature = "aws")]
+mod cloud;
 mod headers;
 
 use std::{error::Error, fmt, time::Duration};
 
-use app_manager::{app::App, apps::Apps, store::LookupError, webhook::Endpoint};
+use app_manager::{access::Access, app::App, apps::Apps, store::LookupError, webhook::Endpoint};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
@@ -16,6 +18,8 @@ use tracing::debug;
 
 pub use headers::{HeaderError, check_header};
 
+#[cfg(feature = "aws")]
+use crate::cloud::Receivers;
 use crate::{
     job::Job,
     target::{AddressPolicy, ForbiddenAddress, Target, TargetError},
@@ -31,20 +35,32 @@ pub struct DeliverySettings {
     pub addresses: AddressPolicy,
     /// What an attempt may take, from the look-up of the name to the end of the answer.
     pub deadline: Duration,
+    /// The same where the answer is that of a function in Lambda, which may have to be started first.
+    pub function_deadline: Duration,
+    /// How topics and functions are reached.
+    pub access: Access,
 }
 
 impl DeliverySettings {
     /// The deadline of four seconds that suits servers: long enough for a slow receiver, and short enough that a
-    /// batch of jobs from a cloud's queue is through before the queue hands them to somebody else.
+    /// batch of jobs from a cloud's queue is through before the queue hands them to somebody else. A function has ten: a
+    /// cold start alone may take four, and ten is what the schedule leaves to a last attempt.
     pub fn new(addresses: AddressPolicy) -> Self {
-        Self { addresses, deadline: Duration::from_secs(4) }
+        Self {
+            addresses,
+            deadline: Duration::from_secs(4),
+            function_deadline: Duration::from_secs(10),
+            access: Access::default(),
+        }
     }
 }
 
-/// Delivers jobs over HTTP. Cheap to clone: all clones share their connections.
+/// Delivers jobs over HTTP, to URLs, topics and functions. Cheap to clone: all clones share their connections.
 #[derive(Clone)]
 pub struct Deliverer {
     client: client::Client,
+    #[cfg(feature = "aws")]
+    receivers: Receivers,
     settings: DeliverySettings,
 }
 
@@ -95,6 +111,21 @@ pub enum Cause {
     /// The request could not be made, or the name, the connection, its encryption or the answer was broken.
     #[error("{0}")]
     Transport(String),
+    /// A topic or a function was not reached, or did not take it; in words of ours, because those of AWS may repeat what
+    /// was sent and what it was signed with.
+    #[error("{0}")]
+    Cloud(String),
+    /// A topic or a function cannot be reached by this program.
+    #[error(
+        "the target is in AWS, and this program was built without it: build it with the cargo feature 'aws', \
+         as `cargo build --release` does"
+    )]
+    NoAws,
+}
+
+/// Whether this program was built with what it takes to reach an endpoint. [`Cause::NoAws`] says what to do otherwise.
+pub const fn is_built_for(endpoint: &Endpoint) -> bool {
+    cfg!(feature = "aws") || !endpoint.is_of_aws()
 }
 
 impl Cause {
@@ -107,18 +138,28 @@ impl Cause {
 impl Deliverer {
     /// A deliverer with connections of its own.
     pub fn new(settings: DeliverySettings) -> Self {
-        Self { client: client::new(settings.addresses.clone()), settings }
+        Self {
+            client: client::new(settings.addresses.clone()),
+            #[cfg(feature = "aws")]
+            receivers: Receivers::new(settings.access.clone()),
+            settings,
+        }
     }
 
-    /// What an attempt may take.
-    pub fn deadline(&self) -> Duration {
-        self.settings.deadline
+    /// What an attempt at this job may take.
+    pub fn deadline_of(&self, job: &Job) -> Duration {
+        match &job.endpoint {
+            Endpoint::LambdaFunction(function) if !function.is_async => self.settings.function_deadline,
+            Endpoint::Url(_) | Endpoint::SnsTopicArn(_) | Endpoint::LambdaFunction(_) => {
+                self.settings.deadline
+            }
+        }
     }
 
     /// Sends the job once, signed by its app as it is now; the first `attempt` is 1. Here alone whoever delivers asks
     /// for an app, so that a store which has to be waited for is waited for within an attempt.
     pub async fn attempt_for(&self, apps: &Apps, job: &Job, attempt: u32) -> Outcome {
-        let deadline = Instant::now() + self.settings.deadline;
+        let deadline = Instant::now() + self.deadline_of(job);
         match timeout_at(deadline, apps.by_id(job.app_id.as_str())).await {
             Ok(Ok(Some(app))) => self.attempt_until(deadline, &app, job, attempt).await,
             Ok(Ok(None)) => Outcome::Refused { cause: Cause::UnknownApp },
@@ -131,11 +172,25 @@ impl Deliverer {
 
     /// Sends the job once, signed by `app`; the first `attempt` is 1.
     pub async fn attempt(&self, app: &App, job: &Job, attempt: u32) -> Outcome {
-        self.attempt_until(Instant::now() + self.settings.deadline, app, job, attempt).await
+        self.attempt_until(Instant::now() + self.deadline_of(job), app, job, attempt).await
     }
 
     async fn attempt_until(&self, deadline: Instant, app: &App, job: &Job, attempt: u32) -> Outcome {
-        let request = match self.request(app, job, attempt) {
+        match &job.endpoint {
+            Endpoint::Url(url) => self.post(url, deadline, app, job, attempt).await,
+            #[cfg(feature = "aws")]
+            Endpoint::SnsTopicArn(arn) => self.publish(arn, deadline, app, job, attempt).await,
+            #[cfg(feature = "aws")]
+            Endpoint::LambdaFunction(function) => self.invoke(function, deadline, app, job, attempt).await,
+            #[cfg(not(feature = "aws"))]
+            Endpoint::SnsTopicArn(_) | Endpoint::LambdaFunction(_) => {
+                Outcome::Refused { cause: Cause::NoAws }
+            }
+        }
+    }
+
+    async fn post(&self, url: &str, deadline: Instant, app: &App, job: &Job, attempt: u32) -> Outcome {
+        let request = match self.request(url, app, job, attempt) {
             Ok(request) => request,
             Err(cause) => return Outcome::Refused { cause },
         };
@@ -151,16 +206,14 @@ impl Deliverer {
         }
     }
 
-    fn request(&self, app: &App, job: &Job, attempt: u32) -> Result<Request<Full<Bytes>>, Cause> {
-        let Endpoint::Url(url) = &job.endpoint;
+    fn request(&self, url: &str, app: &App, job: &Job, attempt: u32) -> Result<Request<Full<Bytes>>, Cause> {
         let target = Target::parse(url, &self.settings.addresses)?;
         let mut request = Request::post(target.uri())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("Socket-Rush/", env!("CARGO_PKG_VERSION")))
-            .header(headers::KEY, app.key.as_str())
-            .header(headers::SIGNATURE, app.sign_webhook(job.body.as_bytes()))
-            .header(headers::DELIVERY, job.id.to_string())
-            .header(headers::ATTEMPT, attempt);
+            .header(header::CONTENT_TYPE, headers::CONTENT_TYPE)
+            .header(header::USER_AGENT, headers::USER_AGENT);
+        for (name, value) in headers::ours(app, job, attempt) {
+            request = request.header(name, value);
+        }
         for (name, value) in &job.headers {
             match check_header(name, value) {
                 Ok((name, value)) => request = request.header(name, value),

@@ -3,13 +3,14 @@
 mod batches;
 
 use std::{
+    borrow::Cow,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use app_manager::{
     app::AppId,
-    webhook::{Endpoint, WebhookTarget},
+    webhook::{Endpoint, LambdaFunction, WebhookTarget},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -54,6 +55,11 @@ impl Job {
     /// The id is random. A job that might be rendered twice should be [named after](Self::named_after) its cause.
     pub fn render(app_id: &AppId, target: &WebhookTarget, events: &[WebhookEvent], time_ms: u64) -> Self {
         debug_assert!(!events.is_empty(), "a webhook tells of something");
+        let mut body = compact(&Body { time_ms, events });
+        if let Endpoint::SnsTopicArn(_) = target.endpoint {
+            // A queue behind the topic would not take it otherwise, and what is signed cannot be changed later.
+            body = in_allowed_characters(body);
+        }
         Self {
             v: Version::One,
             id: DeliveryId(Uuid::new_v4()),
@@ -63,7 +69,7 @@ impl Job {
             time_ms,
             channels: distinct_channels(events),
             attempts: 0,
-            body: compact(&Body { time_ms, events }),
+            body,
         }
     }
 
@@ -73,8 +79,7 @@ impl Job {
     /// one's job then has the same id, by which queues and receivers recognise the duplicate.
     #[must_use]
     pub fn named_after(mut self, cause: &str) -> Self {
-        let Endpoint::Url(endpoint) = &self.endpoint;
-        let parts = [self.app_id.as_str(), endpoint, cause, &self.body];
+        let parts = [self.app_id.as_str(), &name_of(&self.endpoint), cause, &self.body];
         self.id = DeliveryId::of(&parts);
         self
     }
@@ -82,9 +87,8 @@ impl Job {
     /// What is to be delivered in order, by the same name wherever a job comes from: an app's channel at an endpoint. Of
     /// a job with several channels it is the first.
     pub fn group(&self) -> String {
-        let Endpoint::Url(endpoint) = &self.endpoint;
         let channel = self.channels.first().map_or("", String::as_str);
-        DeliveryId::of(&["group", self.app_id.as_str(), endpoint, channel]).to_string()
+        DeliveryId::of(&["group", self.app_id.as_str(), &name_of(&self.endpoint), channel]).to_string()
     }
 
     /// The job as queues carry it.
@@ -107,6 +111,27 @@ fn compact(value: &impl Serialize) -> String {
     let mut json = serde_json::to_string(value).expect("jobs and events are made of strings and numbers");
     json.shrink_to_fit();
     json
+}
+
+/// Tells endpoints apart. Two functions of a name may be in two regions, or be invoked in two ways.
+fn name_of(endpoint: &Endpoint) -> Cow<'_, str> {
+    match endpoint {
+        Endpoint::Url(name) | Endpoint::SnsTopicArn(name) => name.into(),
+        Endpoint::LambdaFunction(LambdaFunction { name, region, is_async }) => {
+            let region = region.as_deref().unwrap_or_default();
+            format!("lambda {region} {is_async} {name}").into()
+        }
+    }
+}
+
+/// SQS takes what XML does, also what comes by a topic. Of what stands in JSON as it is, two characters are not in it; as JSON they can be written
+/// otherwise.
+pub(crate) fn in_allowed_characters(json: String) -> String {
+    if json.contains(['\u{fffe}', '\u{ffff}']) {
+        json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    } else {
+        json
+    }
 }
 
 /// Milliseconds since 1970, as [`Job::time_ms`] counts them. A clock before that is no clock.
@@ -181,11 +206,23 @@ impl From<Version> for u8 {
     }
 }
 
-/// An endpoint's JSON, `{"url": ".."}`. A kind of endpoint that is added to the original has to be added here.
+/// An endpoint's JSON: `{"url": ".."}`, `{"sns_topic_arn": ".."}` or `{"lambda_function": {"name": "..", ..}}`. A kind of
+/// endpoint that is added to the original has to be added here.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Endpoint", rename_all = "snake_case")]
 enum EndpointJson {
     Url(String),
+    SnsTopicArn(String),
+    LambdaFunction(#[serde(with = "LambdaFunctionJson")] LambdaFunction),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "LambdaFunction")]
+struct LambdaFunctionJson {
+    name: String,
+    region: Option<String>,
+    #[serde(rename = "async")]
+    is_async: bool,
 }
 
 fn app_id_as_text<S: Serializer>(id: &AppId, serializer: S) -> Result<S::Ok, S::Error> {
@@ -208,6 +245,8 @@ fn distinct_channels(events: &[WebhookEvent]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn target() -> WebhookTarget {
@@ -283,6 +322,64 @@ mod tests {
         assert_ne!(elsewhere.group(), group);
         elsewhere.app_id = AppId::from("another");
         assert_ne!(elsewhere.group(), group);
+    }
+
+    #[test]
+    fn text_that_is_no_xml_is_the_same_json() {
+        let text = "a\u{fffe}\u{ffff}\u{1}\"\u{10ffff}é";
+        let json = in_allowed_characters(serde_json::to_string(text).unwrap());
+        let is_xml = |char| matches!(char, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
+        assert!(json.chars().all(is_xml), "{json}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn a_job_for_a_topic_or_a_function_comes_out_of_a_queue_as_it_went_in() {
+        let (arn, mut job) = ("arn:aws:sns:eu-west-1:123456789012:t", job(&[occupied("a")]));
+        let function = LambdaFunction { name: "f".into(), region: Some("eu-west-1".into()), is_async: true };
+        for (endpoint, json) in [
+            (Endpoint::SnsTopicArn(arn.into()), json!({ "sns_topic_arn": arn })),
+            (
+                Endpoint::LambdaFunction(function),
+                json!({"lambda_function": {"name": "f", "region": "eu-west-1", "async": true}}),
+            ),
+        ] {
+            job.endpoint = endpoint;
+            let value: serde_json::Value = serde_json::from_str(&job.to_json()).unwrap();
+            assert_eq!(value["endpoint"], json);
+            assert_eq!(Job::from_json(job.to_json().as_bytes()).unwrap(), job);
+        }
+    }
+
+    #[test]
+    fn a_job_for_an_endpoint_of_a_later_release_is_refused() {
+        let json = job(&[occupied("a")]).to_json().replacen("\"url\":", "\"carrier_pigeon\":", 1);
+        let error = Job::from_json(json.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("carrier_pigeon") && error.contains("expected one of"), "{error}");
+    }
+
+    #[test]
+    fn functions_of_one_name_are_told_apart() {
+        let of = |region: Option<&str>, is_async| {
+            let mut job = job(&[occupied("a")]);
+            let region = region.map(str::to_owned);
+            job.endpoint = Endpoint::LambdaFunction(LambdaFunction { name: "f".into(), region, is_async });
+            (job.group(), job.named_after("1").id)
+        };
+        let all = [of(None, false), of(None, true), of(Some("eu-west-1"), false)];
+        assert!(all.iter().enumerate().all(|(index, one)| !all[..index].contains(one)));
+        assert_eq!(of(None, false), all[0]);
+    }
+
+    #[test]
+    fn what_a_topic_gets_is_in_characters_that_a_queue_behind_it_takes() {
+        let target =
+            WebhookTarget { endpoint: Endpoint::SnsTopicArn("arn:aws:sns:eu-west-1:1:t".into()), ..target() };
+        let channel = "a\u{fffe}\u{ffff}";
+        let job = Job::render(&AppId::from("7"), &target, &[occupied(channel)], 1);
+        assert!(!job.body.contains(['\u{fffe}', '\u{ffff}']));
+        let body: serde_json::Value = serde_json::from_str(&job.body).unwrap();
+        assert_eq!(body["events"][0]["channel"], channel);
     }
 
     #[test]

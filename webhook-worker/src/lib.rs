@@ -17,7 +17,7 @@
 //! 6. [`worker`]: many jobs at once, in order per channel, where one dead endpoint costs the others nothing.
 //! 7. [`message`]: the job in what a cloud's queue brings.
 //! 8. [`batch`]: what such a queue hands over at once, with one attempt for each job; `src/bin/lambda.rs` is around it.
-//! 9. `cloud` (with the feature `aws`): Amazon's queues and topics.
+//! 9. `cloud` (with the feature `aws`): Amazon's queues, topics and functions.
 //! 10. `poller` (with the feature `poller`): works such a queue off; `src/bin/poller.rs` is around it.
 //! 11. [`settings`]: what can be set about all this.
 

@@ -127,6 +127,8 @@ pub static LAMBDA_SETTINGS: &[Setting] = &[
     WEBHOOK_ALLOW_NETWORKS,
     WEBHOOK_DENY_NETWORKS,
     WEBHOOK_RETRY_SECONDS,
+    AWS_REGION,
+    AWS_ENDPOINT_URL,
     LOG_LEVEL,
     Setting { default: Some("json"), ..LOG_FORMAT },
 ];
@@ -183,7 +185,7 @@ pub fn access(values: &Values) -> Access {
 
 /// How attempts are made.
 pub fn delivery(values: &Values) -> DeliverySettings {
-    DeliverySettings::new(addresses(values))
+    DeliverySettings { access: access(values), ..DeliverySettings::new(addresses(values)) }
 }
 
 /// When a webhook is given up.

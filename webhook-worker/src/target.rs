@@ -8,6 +8,7 @@
 mod address;
 mod resolver;
 
+use app_manager::webhook::Endpoint;
 use hyper::Uri;
 use thiserror::Error;
 use url::{Host, Url};
@@ -73,8 +74,16 @@ impl Target {
     }
 }
 
-/// Host and port, which is as much of a URL as a log should hold.
-pub fn authority(url: &str) -> String {
+/// As much of an endpoint as a log should hold: a URL's host and port, a topic's ARN, or what a function is called.
+pub fn shown(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Url(url) => authority(url),
+        Endpoint::SnsTopicArn(_) | Endpoint::LambdaFunction(_) => endpoint.name().to_owned(),
+    }
+}
+
+/// Host and port of a URL.
+fn authority(url: &str) -> String {
     let Ok(url) = Url::parse(url) else { return "an invalid URL".to_owned() };
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::Access;
 
 /// Time for a connection to stand.
-const CONNECT: Duration = Duration::from_secs(2);
+pub const CONNECT: Duration = Duration::from_secs(2);
 
 /// Time for an answer. Whoever waits for something to come gives more.
 pub const ANSWER: Duration = Duration::from_secs(5);

@@ -8,6 +8,7 @@
 //! Suggested reading order: [`Setting`], [`APP_SETTINGS`], [`Values`], [`fn@build`].
 
 mod address;
+mod arn;
 mod build;
 mod checks;
 mod markdown;
@@ -19,6 +20,7 @@ mod values;
 mod webhooks;
 
 pub use address::{host_and_port, read_origin};
+pub use arn::{read_function, read_topic_arn, region_of};
 pub use build::build;
 pub(crate) use checks::is_app_key;
 pub use markdown::markdown;

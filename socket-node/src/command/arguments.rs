@@ -7,11 +7,11 @@ use super::Filter;
 /// What the words may be.
 pub const USAGE: &str = "\
 socket-rush webhooks dlq ls|show|replay|purge [ID…] [filters] [settings]
-socket-rush webhooks test URL [--app ID] [settings]
+socket-rush webhooks test URL|ARN [--app ID] [settings]
 
 filters:
   --app ID              only webhooks of this app
-  --url TEXT            only those to a URL that contains this
+  --url TEXT            only those to a URL, topic or function whose name contains this
   --older-than SECONDS  only those that died at least so long ago
   --all                 needed to purge without an id or a filter
 
@@ -24,7 +24,7 @@ pub(super) enum Verb {
     Show,
     Replay,
     Purge,
-    /// Send a webhook to this URL.
+    /// Send a webhook to this URL, topic or function.
     Test(String),
 }
 

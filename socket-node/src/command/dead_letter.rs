@@ -41,36 +41,31 @@ impl Filter {
         let delivery = letter.job.as_ref().map(|job| job.id.to_string());
         let is_named = |id: &String| *id == letter.id || delivery.as_ref() == Some(id);
         let of_app = |app: &String| letter.job.as_ref().is_some_and(|job| job.app_id.as_str() == app);
-        let to_url = |text: &String| letter.url().is_some_and(|url| url.contains(text.as_str()));
+        let is_to = |text: &String| {
+            letter.job.as_ref().is_some_and(|job| job.endpoint.name().contains(text.as_str()))
+        };
         (self.ids.is_empty() || self.ids.iter().any(is_named))
             && self.app.as_ref().is_none_or(of_app)
-            && self.url.as_ref().is_none_or(to_url)
+            && self.url.as_ref().is_none_or(is_to)
             && self.older_than.is_none_or(|age| letter.age() >= age)
     }
 }
 
 impl DeadLetter {
-    fn url(&self) -> Option<&str> {
-        self.job.as_ref().map(|job| {
-            let Endpoint::Url(url) = &job.endpoint;
-            url.as_str()
-        })
-    }
-
     fn age(&self) -> Duration {
         Duration::from_millis(now_ms().saturating_sub(self.dead_at_ms))
     }
 
     /// On one line, without what may be secret in it.
     pub(super) fn line(&self) -> String {
-        let (app, host) = match &self.job {
-            Some(job) => (job.app_id.as_str(), self.url().map(target::authority).unwrap_or_default()),
+        let (app, endpoint) = match &self.job {
+            Some(job) => (job.app_id.as_str(), target::shown(&job.endpoint)),
             None => ("-", "-".to_owned()),
         };
         let attempts = self.attempts.map_or_else(|| "-".to_owned(), |attempts| attempts.to_string());
         let cause = self.cause.as_deref().unwrap_or("received too often");
         format!(
-            "{}  dead for {} s  app {app}  {host}  attempts {attempts}  {cause}",
+            "{}  dead for {} s  app {app}  {endpoint}  attempts {attempts}  {cause}",
             self.id,
             self.age().as_secs()
         )
@@ -81,10 +76,17 @@ impl DeadLetter {
         let webhook = match &self.job {
             Some(job) => {
                 let headers: Vec<_> = job.headers.iter().map(|(name, _)| name).collect();
-                json!({
-                    "delivery": job.id.to_string(), "app_id": job.app_id.as_str(), "url": self.url(),
-                    "headers": headers, "time_ms": job.time_ms, "channels": job.channels, "body": job.body,
-                })
+                let mut webhook = json!({
+                    "delivery": job.id.to_string(), "app_id": job.app_id.as_str(), "headers": headers,
+                    "time_ms": job.time_ms, "channels": job.channels, "body": job.body,
+                });
+                let kind = match &job.endpoint {
+                    Endpoint::Url(_) => "url",
+                    Endpoint::SnsTopicArn(_) => "sns_topic_arn",
+                    Endpoint::LambdaFunction(_) => "lambda_function",
+                };
+                webhook[kind] = job.endpoint.name().into();
+                webhook
             }
             None => json!({ "unreadable": self.text }),
         };

@@ -4,11 +4,14 @@ use std::{io::Write, time::Instant};
 
 use anyhow::Context as _;
 use app_manager::{
-    app::App,
+    app::{
+        App,
+        settings::{read_function, read_topic_arn},
+    },
     webhook::{Endpoint, WebhookTarget},
 };
 use webhook_worker::{
-    deliver::{Deliverer, DeliverySettings, Outcome},
+    deliver::{Deliverer, Outcome},
     event::WebhookEvent,
     job::{Job, now_ms},
 };
@@ -18,17 +21,17 @@ use crate::config::Config;
 /// The channel that the webhook tells of. Nobody can subscribe to it by accident.
 const CHANNEL: &str = "socket-rush-test";
 
-/// Sends a webhook to this URL, signed by the app with this id, or else by the first; whether it was taken.
+/// Sends a webhook to this URL, topic or function, signed by the app with this id, or else by the first; whether it was taken.
 pub(super) async fn run(
     config: &Config,
-    url: &str,
+    address: &str,
     app_id: Option<&str>,
     output: &mut impl Write,
 ) -> anyhow::Result<bool> {
     let is_meant = |app: &&App| app_id.is_none_or(|id| app.id.as_str() == id);
     let app = config.apps.iter().find(is_meant).context("there is no such app")?;
     let target = WebhookTarget {
-        endpoint: Endpoint::Url(url.to_owned()),
+        endpoint: endpoint(address)?,
         event_types: Vec::new(),
         channel_name_starts_with: None,
         channel_name_ends_with: None,
@@ -36,7 +39,7 @@ pub(super) async fn run(
     };
     let event = WebhookEvent::ChannelOccupied { channel: CHANNEL.to_owned() };
     let job = Job::render(&app.id, &target, &[event], now_ms());
-    let deliverer = Deliverer::new(DeliverySettings::new(config.webhook_addresses.clone()));
+    let deliverer = Deliverer::new(config.webhook_delivery.clone());
     let began = Instant::now();
     let outcome = deliverer.attempt(app, &job, 1).await;
     let took = began.elapsed().as_millis();
@@ -47,4 +50,19 @@ pub(super) async fn run(
     };
     writeln!(output, "app {}, delivery {}: {what} after {took} ms", app.id, job.id)?;
     Ok(is_taken)
+}
+
+/// What an address means: an ARN that of a topic or a function, which is waited for; anything else is a URL.
+fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
+    match address.split(':').collect::<Vec<_>>()[..] {
+        ["arn", _, "lambda", ..] => {
+            let function = read_function(address, None, false);
+            Ok(Endpoint::LambdaFunction(function.map_err(|what| anyhow::anyhow!("the address {what}"))?))
+        }
+        ["arn", ..] => {
+            let arn = read_topic_arn(address).map_err(|what| anyhow::anyhow!("the address {what}"))?;
+            Ok(Endpoint::SnsTopicArn(arn))
+        }
+        _ => Ok(Endpoint::Url(address.to_owned())),
+    }
 }

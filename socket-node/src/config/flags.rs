@@ -72,8 +72,7 @@ fn arg(setting: &'static Setting, name: String) -> Arg {
         | Kind::Secret(_)
         | Kind::Password(_)
         | Kind::List(_)
-        | Kind::Webhooks
-        | Kind::Unavailable(_) => arg.num_args(1).value_name(setting.kind.type_name()),
+        | Kind::Webhooks => arg.num_args(1).value_name(setting.kind.type_name()),
     }
 }
 

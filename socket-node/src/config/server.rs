@@ -11,7 +11,8 @@ use app_manager::{
     webhook::Endpoint,
 };
 use webhook_worker::{
-    settings::{SNS_TOPIC_ARN, SQS_QUEUE_URL, access, addresses, schedule},
+    deliver::{Cause, is_built_for},
+    settings::{SNS_TOPIC_ARN, SQS_QUEUE_URL, access, delivery, schedule},
     target::{self, AddressPolicy, Target},
 };
 
@@ -30,8 +31,9 @@ const KB: u32 = 1024;
 /// Types all values. What cannot be goes to `problems`, and then the result is not to be used.
 pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems) -> Config {
     let apps: Vec<_> = apps.iter().filter_map(|app| build_app(&app.values, &app.origin, problems)).collect();
-    let policy = addresses(server);
-    let notices = apps.iter().flat_map(|app| webhook_notices(app, &policy)).collect();
+    let webhook_delivery = delivery(server);
+    let notices = apps.iter().flat_map(|app| webhook_notices(app, &webhook_delivery.addresses)).collect();
+    refuse_what_needs_aws(&apps, problems);
     Config {
         listen: listen(server),
         tls: tls(server, problems),
@@ -44,7 +46,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         cors_allowed_origins: cors_allowed_origins(server, problems),
         protocol: protocol(server),
         max_socket_backlog: KB * server.number::<u32>("max_socket_backlog_in_kb"),
-        webhook_addresses: policy,
+        webhook_delivery,
         webhook_schedule: schedule(server),
         shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
         redis: redis::build(server, problems),
@@ -68,13 +70,23 @@ fn webhook_notices(app: &App, policy: &AddressPolicy) -> Vec<String> {
             app.id
         )];
     }
-    let urls = app.webhooks.targets.iter().map(|target| match &target.endpoint {
-        Endpoint::Url(url) => url,
+    let refused = app.webhooks.targets.iter().filter_map(|target| match &target.endpoint {
+        Endpoint::Url(url) => Some((target::shown(&target.endpoint), Target::parse(url, policy).err()?)),
+        Endpoint::SnsTopicArn(_) | Endpoint::LambdaFunction(_) => None,
     });
-    let refused = urls.filter_map(|url| Some((target::authority(url), Target::parse(url, policy).err()?)));
     refused
         .map(|(host, error)| format!("app {}: no webhook is ever sent to {host}: {error}", app.id))
         .collect()
+}
+
+/// Targets that this program cannot reach, also those of apps whose webhooks are off: they are meant to be used one day.
+fn refuse_what_needs_aws(apps: &[App], problems: &mut Problems) {
+    for app in apps {
+        let mut endpoints = app.webhooks.targets.iter().map(|target| &target.endpoint);
+        if let Some(endpoint) = endpoints.find(|endpoint| !is_built_for(endpoint)) {
+            problems.add(format_args!("app {}: {}", app.id, target::shown(endpoint)), Cause::NoAws);
+        }
+    }
 }
 
 fn text(server: &Values, key: &str) -> String {

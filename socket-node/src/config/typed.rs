@@ -8,7 +8,7 @@ use std::{
 };
 
 use app_manager::{access::Access, app::App, apps::Freshness};
-use webhook_worker::{retry::Schedule, target::AddressPolicy};
+use webhook_worker::{deliver::DeliverySettings, retry::Schedule};
 
 use super::RedisConfig;
 
@@ -36,8 +36,8 @@ pub struct Config {
     pub protocol: ProtocolOptions,
     /// Bytes that may wait for one slow client before it is cut off.
     pub max_socket_backlog: u32,
-    /// Which addresses webhooks may be sent to.
-    pub webhook_addresses: AddressPolicy,
+    /// Which addresses webhooks may be sent to, and how topics and functions in AWS are reached.
+    pub webhook_delivery: DeliverySettings,
     /// When failed webhooks are tried again, and for how long.
     pub webhook_schedule: Schedule,
     /// Time for a node that is told to stop to send its clients away and end.
@@ -218,7 +218,7 @@ impl fmt::Debug for Config {
             .field("cors_allowed_origins", &self.cors_allowed_origins)
             .field("protocol", &self.protocol)
             .field("max_socket_backlog", &self.max_socket_backlog)
-            .field("webhook_addresses", &self.webhook_addresses)
+            .field("webhook_delivery", &self.webhook_delivery)
             .field("webhook_schedule", &self.webhook_schedule)
             .field("shutdown_grace", &self.shutdown_grace)
             .field("redis", &self.redis)

@@ -114,7 +114,6 @@ impl Windows {
 
 #[cfg(test)]
 mod tests {
-    use app_manager::webhook::Endpoint;
     use serde_json::{Value, json};
     use tokio::time::advance;
 
@@ -138,8 +137,7 @@ mod tests {
 
     /// A job as app, URL and channels.
     fn told(job: &Job) -> (String, String, Vec<String>) {
-        let Endpoint::Url(url) = &job.endpoint;
-        (job.app_id.as_str().to_owned(), url.clone(), job.channels.clone())
+        (job.app_id.as_str().to_owned(), job.endpoint.name().to_owned(), job.channels.clone())
     }
 
     /// The jobs that a call hands over, in the order of apps and URLs.

@@ -19,7 +19,7 @@ impl Cloud {
     pub async fn open(access: &Access) -> Result<Self, Failure> {
         match access.open().await {
             Ok(config) => Ok(Self { config }),
-            Err(none) => Err(Failure { kind: Kind::Settings, text: none.to_string() }),
+            Err(none) => Err(Failure { kind: Kind::Settings, text: none.to_string(), code: None }),
         }
     }
 }

@@ -13,6 +13,8 @@ pub struct Failure {
     /// What can be done about it.
     pub kind: Kind,
     pub(super) text: String,
+    /// What the service calls it, if it was the service that said so.
+    pub(crate) code: Option<String>,
 }
 
 /// What can be done about a failure.
@@ -28,7 +30,7 @@ pub enum Kind {
 
 impl Failure {
     /// A failure with a code of the service.
-    pub(super) fn coded(code: &str, message: Option<&str>) -> Self {
+    pub(crate) fn coded(code: &str, message: Option<&str>) -> Self {
         // Some codes have a prefix that others have not.
         let kind = match code.rsplit('.').next().unwrap_or(code) {
             "NonExistentQueue" | "QueueDoesNotExist" | "NotFound" | "NotFoundException"
@@ -40,14 +42,14 @@ impl Failure {
             _ => Kind::Passing,
         };
         let text = message.map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"));
-        Self { kind, text }
+        Self { kind, text, code: Some(code.to_owned()) }
     }
 }
 
 /// A part of a request that cannot be made at all.
 impl From<BuildError> for Failure {
     fn from(error: BuildError) -> Self {
-        Self { kind: Kind::Letter, text: error.to_string() }
+        Self { kind: Kind::Letter, text: error.to_string(), code: None }
     }
 }
 
@@ -62,6 +64,6 @@ where
         {
             return Self::coded(code, of_service.message());
         }
-        Self { kind: Kind::Passing, text: reason(&error) }
+        Self { kind: Kind::Passing, text: reason(&error), code: None }
     }
 }

@@ -1,5 +1,6 @@
 //! A topic in SNS.
 
+use app_manager::webhook::EVENT_NAME_ATTRIBUTE;
 use aws_sdk_sns::{
     Client,
     error::BuildError,
@@ -8,8 +9,8 @@ use aws_sdk_sns::{
 
 use super::{Cloud, Failure, Letter, Rejected};
 
-/// The attribute by which subscriptions tell our messages from others, and its value.
-const EVENT_NAME: (&str, &str) = ("EventName", "pusher-webhook");
+/// The value of the attribute by which subscriptions tell our messages from others.
+pub(crate) const EVENT_NAME: &str = "pusher-webhook";
 
 /// A topic. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,12 +43,11 @@ impl Topic {
     }
 
     fn entry(&self, index: usize, letter: &Letter) -> Result<PublishBatchRequestEntry, BuildError> {
-        let (name, value) = EVENT_NAME;
-        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
+        let value = MessageAttributeValue::builder().data_type("String").string_value(EVENT_NAME).build()?;
         let entry = PublishBatchRequestEntry::builder()
             .id(index.to_string())
             .message(&letter.body)
-            .message_attributes(name, value);
+            .message_attributes(EVENT_NAME_ATTRIBUTE, value);
         if !self.is_fifo {
             return entry.build();
         }

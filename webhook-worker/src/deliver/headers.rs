@@ -2,18 +2,31 @@
 
 use std::time::Duration;
 
-use app_manager::webhook::is_reserved_header;
+use app_manager::{app::App, webhook::is_reserved_header};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use thiserror::Error;
 
-/// The app's key, by which a receiver chooses the secret to verify with.
-pub(super) const KEY: HeaderName = HeaderName::from_static("x-pusher-key");
-/// The lower-case hex HMAC-SHA256 of the body.
-pub(super) const SIGNATURE: HeaderName = HeaderName::from_static("x-pusher-signature");
-/// The job's id, by which a receiver recognises a request that it has seen.
-pub(super) const DELIVERY: HeaderName = HeaderName::from_static("x-socket-rush-delivery");
-/// Which attempt it is, from 1.
-pub(super) const ATTEMPT: HeaderName = HeaderName::from_static("x-socket-rush-attempt");
+use crate::job::Job;
+
+/// What we say of a job, wherever it goes.
+pub(super) fn ours(app: &App, job: &Job, attempt: u32) -> [(&'static str, String); 4] {
+    [
+        // By which a receiver chooses the secret to verify with.
+        ("X-Pusher-Key", app.key.to_string()),
+        // The lower-case hex HMAC-SHA256 of the body.
+        ("X-Pusher-Signature", app.sign_webhook(job.body.as_bytes())),
+        // By which a receiver recognises a request that it has seen.
+        ("X-Socket-Rush-Delivery", job.id.to_string()),
+        // Which attempt it is, from 1.
+        ("X-Socket-Rush-Attempt", attempt.to_string()),
+    ]
+}
+
+/// Who we are.
+pub(super) const USER_AGENT: &str = concat!("Socket-Rush/", env!("CARGO_PKG_VERSION"));
+
+/// What a body is.
+pub(super) const CONTENT_TYPE: &str = "application/json";
 
 /// Why a customer's header cannot be sent. The value is not repeated: it may be a token.
 #[derive(Debug, Error, PartialEq, Eq)]

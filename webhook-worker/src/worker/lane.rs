@@ -27,8 +27,8 @@ use crate::{deliver::Outcome, job::Job, target};
 /// An endpoint's lane. Its task owns it, so there are no locks in it.
 pub(super) struct Lane {
     endpoint: Endpoint,
-    /// Host and port, for logs.
-    authority: String,
+    /// The endpoint in logs.
+    shown: String,
     context: Arc<Context>,
     /// To sign off when there is nothing to do.
     shared: Weak<Shared>,
@@ -57,9 +57,8 @@ impl Lane {
         context: Arc<Context>,
         shared: Weak<Shared>,
     ) -> Self {
-        let Endpoint::Url(url) = &endpoint;
         Self {
-            authority: target::authority(url),
+            shown: target::shown(&endpoint),
             endpoint,
             context,
             shared,
@@ -142,7 +141,7 @@ impl Lane {
                     self.circuit.failed(limits.tolerated_failures, limits.probe_rest);
                 }
                 let parcel = self.parcels.get_mut(&ticket).expect("a job stays until it is through");
-                debug!(delivery = %parcel.job.id, endpoint = self.authority, %cause, "webhook {} failed", parcel.job.id);
+                debug!(delivery = %parcel.job.id, endpoint = self.shown, %cause, "webhook {} failed", parcel.job.id);
                 parcel.last_failure = Some(cause.to_string());
                 match parcel.next_attempt(limits.schedule, retry_after) {
                     Some(due) => {
@@ -164,7 +163,7 @@ impl Lane {
         };
         let (job, attempts) = (&parcel.job, parcel.attempts);
         warn!(
-            delivery = %job.id, app_id = %job.app_id, endpoint = self.authority, attempts, cause,
+            delivery = %job.id, app_id = %job.app_id, endpoint = self.shown, attempts, cause,
             "gave up webhook {}", job.id
         );
         self.context.counters.dead();

@@ -166,7 +166,8 @@ async fn connections_are_used_again() {
 #[tokio::test]
 async fn where_private_addresses_are_blocked_none_is_even_connected_to() {
     let receiver = Receiver::always(Answer::OK).await;
-    let settings = DeliverySettings { addresses: AddressPolicy::public_only(), deadline: DEADLINE };
+    let settings =
+        DeliverySettings { deadline: DEADLINE, ..DeliverySettings::new(AddressPolicy::public_only()) };
     let deliverer = Deliverer::new(settings);
     for host in
         ["127.0.0.1", "localhost", "LOCALHOST", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"]

@@ -76,5 +76,8 @@ pub(crate) fn now_ms() -> u64 {
 
 /// A deliverer for receivers on the loopback interface.
 pub(crate) fn deliverer(deadline: Duration) -> Deliverer {
-    Deliverer::new(DeliverySettings { addresses: AddressPolicy::public_and_private(), deadline })
+    Deliverer::new(DeliverySettings {
+        deadline,
+        ..DeliverySettings::new(AddressPolicy::public_and_private())
+    })
 }

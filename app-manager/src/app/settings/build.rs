@@ -148,7 +148,7 @@ mod tests {
                 "app_max_connections: must be a whole number from 0 to 4294967295, where 0 means unlimited, not an array",
                 "the app: app_key is missing",
                 "the app: app_secret is missing",
-                "app_webhooks_enabled: is on, but there is nowhere to send to; set app_webhook_url or webhooks",
+                "app_webhooks_enabled: is on, but there is nowhere to send to; set app_webhook_url, app_webhook_sns_topic_arn or webhooks",
             ]
         );
     }

@@ -65,8 +65,6 @@ pub enum Kind {
     List(Check),
     /// An array of webhook targets.
     Webhooks,
-    /// Known from elsewhere, but refused, with the way out.
-    Unavailable(&'static str),
 }
 
 impl Setting {
@@ -138,8 +136,7 @@ impl Kind {
             | Self::Digits
             | Self::Url(_)
             | Self::Secret(_)
-            | Self::Password(_)
-            | Self::Unavailable(_) => "string",
+            | Self::Password(_) => "string",
             Self::List(_) => "list",
             Self::Webhooks => "array",
         }

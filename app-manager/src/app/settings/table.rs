@@ -3,6 +3,7 @@
 use super::{
     Kind, Places, Setting,
     address::{read_origin, read_webhook_url},
+    arn::{read_region, read_topic_arn},
     checks::{app_key, app_secret, some_text},
 };
 
@@ -13,7 +14,6 @@ pub const CREDENTIALS: [&str; 3] = ["app_id", "app_key", "app_secret"];
 const DAY_IN_SECONDS: u64 = 86_400;
 /// In the year 2286: a time in seconds or microseconds is outside of what makes sense, or long over.
 const LAST_MILLISECOND: u64 = 9_999_999_999_999;
-const NO_SNS: &str = "use app_webhook_url";
 
 /// Every setting of an app, in the order in which they are documented.
 pub static APP_SETTINGS: &[Setting] = &[
@@ -153,7 +153,7 @@ pub static APP_SETTINGS: &[Setting] = &[
         "app_webhooks_enabled",
         Kind::Bool,
         Some("false"),
-        "Whether webhooks are sent; needs `app_webhook_url` or `webhooks`",
+        "Whether webhooks are sent; needs `app_webhook_url`, `app_webhook_sns_topic_arn` or `webhooks`",
     )
     .also(&["app_webhook_enabled"]),
     Setting::new(
@@ -168,46 +168,56 @@ pub static APP_SETTINGS: &[Setting] = &[
         "app_webhook_filter_prefix",
         Kind::Text(some_text),
         None,
-        "Only channels whose name begins with this are told of at `app_webhook_url`",
+        "Only channels whose name begins with this are told of at `app_webhook_url` and `app_webhook_sns_topic_arn`",
     ),
     Setting::new(
         "app_has_channel_occupied_webhooks",
         Kind::Bool,
         Some("false"),
-        "`app_webhook_url` gets channel_occupied (with none of these selected it gets every event)",
+        "`app_webhook_url` and `app_webhook_sns_topic_arn` get channel_occupied (with none of these selected they get every event)",
     ),
     Setting::new(
         "app_has_channel_vacated_webhooks",
         Kind::Bool,
         Some("false"),
-        "`app_webhook_url` gets channel_vacated",
+        "`app_webhook_url` and `app_webhook_sns_topic_arn` get channel_vacated",
     ),
     Setting::new(
         "app_has_member_added_webhooks",
         Kind::Bool,
         Some("false"),
-        "`app_webhook_url` gets member_added",
+        "`app_webhook_url` and `app_webhook_sns_topic_arn` get member_added",
     ),
     Setting::new(
         "app_has_member_removed_webhooks",
         Kind::Bool,
         Some("false"),
-        "`app_webhook_url` gets member_removed",
+        "`app_webhook_url` and `app_webhook_sns_topic_arn` get member_removed",
     ),
     Setting::new(
         "app_has_client_event_webhooks",
         Kind::Bool,
         Some("false"),
-        "`app_webhook_url` gets client_event",
+        "`app_webhook_url` and `app_webhook_sns_topic_arn` get client_event",
     ),
-    Setting::new("app_has_cache_miss_webhooks", Kind::Bool, Some("false"), "`app_webhook_url` gets cache_miss"),
+    Setting::new("app_has_cache_miss_webhooks", Kind::Bool, Some("false"), "`app_webhook_url` and `app_webhook_sns_topic_arn` get cache_miss"),
     Setting::new(
         "webhooks",
         Kind::Webhooks,
         None,
-        "Targets of webhooks: `{url, event_types[], filter: {channel_name_starts_with, channel_name_ends_with}, headers{}}`",
+        "Targets of webhooks: `{url or sns_topic_arn or lambda_function, lambda: {async, region}, event_types[], filter: {channel_name_starts_with, channel_name_ends_with}, headers{}}`",
     )
     .only(Places::Json),
-    Setting::new("app_webhook_sns_topic_arn", Kind::Unavailable(NO_SNS), None, "Not available in this version"),
-    Setting::new("app_webhook_sns_region", Kind::Unavailable(NO_SNS), None, "Not available in this version"),
+    Setting::new(
+        "app_webhook_sns_topic_arn",
+        Kind::Text(read_topic_arn),
+        None,
+        "Where webhooks go as well: the ARN of a topic in SNS",
+    ),
+    Setting::new(
+        "app_webhook_sns_region",
+        Kind::Text(read_region),
+        None,
+        "Region of that topic, which its ARN names already: another one is refused",
+    ),
 ];

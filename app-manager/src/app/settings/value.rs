@@ -118,7 +118,6 @@ impl Kind {
             Self::Password(check) => text_of(raw).and_then(check).map(Value::Password),
             Self::List(check) => list_of(*check, raw).map(Value::List),
             Self::Webhooks => Err("must be an array of webhook targets".to_owned()),
-            Self::Unavailable(way_out) => Err(format!("is not available in this version; {way_out}")),
         }
     }
 
@@ -129,7 +128,7 @@ impl Kind {
             // Where a secret lands by mistake: id, key and secret in the wrong order.
             Self::Digits | Self::Text(_) | Self::List(_) => false,
             Self::Url(_) | Self::Secret(_) | Self::Password(_) => false,
-            Self::Webhooks | Self::Unavailable(_) => false,
+            Self::Webhooks => false,
         }
     }
 }
@@ -235,8 +234,13 @@ impl fmt::Display for Value {
             Self::Secret(_) | Self::Password(_) => f.write_str("(hidden)"),
             Self::List(texts) => f.write_str(&texts.join(", ")),
             Self::Webhooks(targets) => {
-                let urls = targets.iter().map(|WebhookTarget { endpoint: Endpoint::Url(url), .. }| url);
-                f.write_str(&urls.map(|url| without_credentials(url)).collect::<Vec<_>>().join(", "))
+                let names = targets.iter().map(|target| match &target.endpoint {
+                    Endpoint::Url(url) => without_credentials(url),
+                    endpoint @ (Endpoint::SnsTopicArn(_) | Endpoint::LambdaFunction(_)) => {
+                        endpoint.name().to_owned()
+                    }
+                });
+                f.write_str(&names.collect::<Vec<_>>().join(", "))
             }
         }
     }

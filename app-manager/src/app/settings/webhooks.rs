@@ -1,16 +1,29 @@
 //! Webhook targets out of settings: the `webhooks` array, and the flat settings that describe one target.
 
+mod endpoint;
+
 use serde_json::{Map, Value as Json};
 
-use super::{Problems, Values, address::read_webhook_url};
-use crate::webhook::{Endpoint, EventKind, WebhookSubscriptions, WebhookTarget, is_reserved_header};
+use super::{Problems, Values, arn::region_of};
+use crate::webhook::{
+    Endpoint, EventKind, MAX_ATTRIBUTES, WebhookSubscriptions, WebhookTarget, is_attribute_name,
+    is_reserved_header,
+};
 
-/// What a target may have, in the words of an error.
-const TARGET_KEYS: &str = "url, event_types, filter and headers";
+/// What a target may have.
+const TARGET_KEYS: [&str; 7] =
+    ["url", "sns_topic_arn", "lambda_function", "lambda", "event_types", "filter", "headers"];
 const FILTER_KEYS: &str = "channel_name_starts_with and channel_name_ends_with";
-/// Parts of a target that are known from other servers.
-const UNAVAILABLE: [&str; 4] = ["sns_topic_arn", "sqs_queue_url", "lambda_function", "lambda"];
-/// The switches that select events for `app_webhook_url`.
+/// Parts of a target that are known from other servers, and what to do instead.
+const UNAVAILABLE: [(&str, &str); 2] = [
+    ("sqs_queue_url", "is not available; subscribe the queue to a topic and set sns_topic_arn"),
+    ("region", "is unknown here; it belongs into lambda"),
+];
+/// The settings that each name a target which the other flat ones describe.
+const FLAT_ENDPOINTS: [&str; 2] = ["app_webhook_url", "app_webhook_sns_topic_arn"];
+/// What may be said of the second.
+const REGION: &str = "app_webhook_sns_region";
+/// The switches that select events for these.
 const SELECTIONS: [(&str, EventKind); 6] = [
     ("app_has_channel_occupied_webhooks", EventKind::ChannelOccupied),
     ("app_has_channel_vacated_webhooks", EventKind::ChannelVacated),
@@ -24,25 +37,42 @@ const SELECTIONS: [(&str, EventKind); 6] = [
 pub(super) fn subscriptions(values: &Values, problems: &mut Problems) -> WebhookSubscriptions {
     let enabled = values.is_on("app_webhooks_enabled");
     let mut targets = values.webhooks("webhooks");
-    match values.text("app_webhook_url") {
-        Some(url) => targets.push(flat_target(url, values)),
-        None if enabled => refuse_target_without_url(values, problems),
-        None => {}
+    let endpoints = flat_endpoints(values, problems);
+    let is_flat_given = FLAT_ENDPOINTS.iter().any(|key| values.given(key).is_some());
+    if enabled && !is_flat_given {
+        refuse_description_of_nothing(values, problems);
     }
+    if enabled && values.given("app_webhook_sns_topic_arn").is_none() && values.given(REGION).is_some() {
+        problems.add(values.source(REGION), "applies to app_webhook_sns_topic_arn, which is not set");
+    }
+    targets.extend(endpoints.into_iter().map(|endpoint| flat_target(endpoint, values)));
     // A target that was refused is a problem of its own, not a missing one.
-    let none_given = values.given("webhooks").is_none_or(|given| given.value.is_some())
-        && values.given("app_webhook_url").is_none();
+    let none_given = values.given("webhooks").is_none_or(|given| given.value.is_some()) && !is_flat_given;
     if enabled && targets.is_empty() && none_given {
-        let what = "is on, but there is nowhere to send to; set app_webhook_url or webhooks";
+        let what = "is on, but there is nowhere to send to; set app_webhook_url, app_webhook_sns_topic_arn or webhooks";
         problems.add(values.source("app_webhooks_enabled"), what);
     }
     WebhookSubscriptions { enabled, batching: values.is_on("app_has_webhook_batching_enabled"), targets }
 }
 
-fn flat_target(url: String, values: &Values) -> WebhookTarget {
+/// The endpoints that the flat settings name.
+fn flat_endpoints(values: &Values, problems: &mut Problems) -> Vec<Endpoint> {
+    let (arn, region) = (values.text("app_webhook_sns_topic_arn"), values.text(REGION));
+    if let (Some(arn), Some(region)) = (&arn, &region)
+        && region_of(arn) != Some(region)
+    {
+        let source = values.source("app_webhook_sns_topic_arn");
+        let what = format_args!("is another region than that of the topic's ARN ({source})");
+        problems.add(values.source(REGION), what);
+    }
+    let url = values.text("app_webhook_url").map(Endpoint::Url);
+    url.into_iter().chain(arn.map(Endpoint::SnsTopicArn)).collect()
+}
+
+fn flat_target(endpoint: Endpoint, values: &Values) -> WebhookTarget {
     let selected = SELECTIONS.iter().filter(|(key, _)| values.is_on(key));
     WebhookTarget {
-        endpoint: Endpoint::Url(url),
+        endpoint,
         event_types: selected.map(|(_, kind)| *kind).collect(),
         channel_name_starts_with: values.text("app_webhook_filter_prefix"),
         channel_name_ends_with: None,
@@ -50,15 +80,13 @@ fn flat_target(url: String, values: &Values) -> WebhookTarget {
     }
 }
 
-/// Settings of the flat target do nothing without its URL, and nothing that was set may do nothing.
-fn refuse_target_without_url(values: &Values, problems: &mut Problems) {
-    if values.given("app_webhook_url").is_some() {
-        return;
-    }
+/// Settings of flat targets do nothing without one, and nothing that was set may do nothing.
+fn refuse_description_of_nothing(values: &Values, problems: &mut Problems) {
     let selected = SELECTIONS.iter().map(|(key, _)| *key).filter(|key| values.is_on(key));
     let filter = Some("app_webhook_filter_prefix").filter(|key| values.given(key).is_some());
     for key in selected.chain(filter) {
-        problems.add(values.source(key), "applies to app_webhook_url, which is not set");
+        let what = "applies to app_webhook_url and app_webhook_sns_topic_arn, of which neither is set";
+        problems.add(values.source(key), what);
     }
 }
 
@@ -89,14 +117,16 @@ impl Reader<'_> {
             return self.refuse("", "must be an object");
         };
         let known = self.only_known_keys(entry);
-        let url = self.url(entry);
+        let endpoint = self.endpoint(entry);
         let event_types = self.event_types(entry);
         let filter = self.filter(entry);
         let headers = self.headers(entry);
+        let fitting = self.headers_fit(endpoint.as_ref(), headers.as_deref().unwrap_or_default());
         known?;
+        fitting?;
         let (channel_name_starts_with, channel_name_ends_with) = filter?;
         Some(WebhookTarget {
-            endpoint: Endpoint::Url(url?),
+            endpoint: endpoint?,
             event_types: event_types?,
             channel_name_starts_with,
             channel_name_ends_with,
@@ -105,31 +135,15 @@ impl Reader<'_> {
     }
 
     fn only_known_keys(&mut self, entry: &Map<String, Json>) -> Option<()> {
-        let unknown =
-            entry.keys().filter(|key| !matches!(key.as_str(), "url" | "event_types" | "filter" | "headers"));
         let mut sound = Some(());
-        for key in unknown {
+        for key in entry.keys().filter(|key| !TARGET_KEYS.contains(&key.as_str())) {
             let part = format!(".{key}");
-            sound = if UNAVAILABLE.contains(&key.as_str()) {
-                self.refuse(&part, "is not available in this version; use url")
-            } else {
-                self.refuse(&part, &format!("is unknown; a target has {TARGET_KEYS}"))
+            sound = match UNAVAILABLE.iter().find(|(known, _)| known == key) {
+                Some((_, what)) => self.refuse(&part, what),
+                None => self.refuse(&part, &format!("is unknown; a target has {}", TARGET_KEYS.join(", "))),
             };
         }
         sound
-    }
-
-    fn url(&mut self, entry: &Map<String, Json>) -> Option<String> {
-        match entry.get("url") {
-            // The other kinds of targets were refused by name already.
-            None if UNAVAILABLE.iter().any(|key| entry.contains_key(*key)) => None,
-            None => self.refuse(".url", "is missing"),
-            Some(Json::String(text)) => match read_webhook_url(text) {
-                Ok(url) => Some(url),
-                Err(what) => self.refuse(".url", &what),
-            },
-            Some(_) => self.refuse(".url", "must be text"),
-        }
     }
 
     fn event_types(&mut self, entry: &Map<String, Json>) -> Option<Vec<EventKind>> {
@@ -204,6 +218,24 @@ impl Reader<'_> {
             }
         }
         Some(read)
+    }
+
+    /// A topic's messages have attributes instead of headers, of which there are fewer.
+    fn headers_fit(&mut self, endpoint: Option<&Endpoint>, headers: &[(String, String)]) -> Option<()> {
+        let Some(Endpoint::SnsTopicArn(_)) = endpoint else { return Some(()) };
+        if headers.len() > MAX_ATTRIBUTES {
+            return self.refuse(".headers", &format!("must be {MAX_ATTRIBUTES} at most for a topic"));
+        }
+        for (name, value) in headers {
+            let part = format!(".headers.{name}");
+            if !is_attribute_name(name) {
+                return self.refuse(&part, "is no name of an attribute that a topic's message may have");
+            }
+            if value.is_empty() {
+                return self.refuse(&part, "must not be empty for a topic");
+            }
+        }
+        Some(())
     }
 
     fn refuse<T>(&mut self, part: &str, what: &str) -> Option<T> {

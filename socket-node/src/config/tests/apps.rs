@@ -1,7 +1,7 @@
 //! Which apps there are, and what their webhooks are.
 
 use super::{CANARY, app, nothing, one_app};
-use app_manager::webhook::{Endpoint, EventKind};
+use app_manager::webhook::{Endpoint, EventKind, LambdaFunction};
 
 fn two_apps() -> super::Operator {
     nothing().config_file(&format!(r#"{{"applications": [{}, {}]}}"#, app("1", ""), app("2", "")))
@@ -109,6 +109,68 @@ fn the_flat_webhook_settings_describe_one_target() {
 fn a_flat_target_without_selection_gets_every_event() {
     let operator = one_app().args("--app-webhook-enabled --app-webhook-url http://localhost:9/");
     assert!(operator.config().apps[0].webhooks.targets[0].event_types.is_empty());
+}
+
+#[test]
+fn the_flat_settings_may_name_a_topic_beside_a_url() {
+    let arn = "arn:aws:sns:eu-west-1:123456789012:t";
+    let flags = format!(
+        "--app-webhooks-enabled --app-webhook-sns-topic-arn {arn} --app-webhook-sns-region eu-west-1 \
+         --app-webhook-filter-prefix room- --app-has-cache-miss-webhooks"
+    );
+    let of = |more: &str| {
+        let targets = one_app().args(&format!("{flags}{more}")).config().apps.remove(0).webhooks.targets;
+        for target in &targets {
+            assert_eq!(target.event_types, [EventKind::CacheMiss]);
+            assert_eq!(target.channel_name_starts_with.as_deref(), Some("room-"));
+        }
+        targets.into_iter().map(|target| target.endpoint).collect::<Vec<_>>()
+    };
+    let topic = Endpoint::SnsTopicArn(arn.to_owned());
+    assert_eq!(of(""), [topic.clone()]);
+    let url = Endpoint::Url("http://localhost:9/".to_owned());
+    assert_eq!(of(" --app-webhook-url http://localhost:9/"), [url, topic]);
+}
+
+#[test]
+fn a_file_may_name_topics_and_functions() {
+    let entries = r#", "webhooks": [
+        {"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t.fifo", "headers": {"Tenant": "1"}},
+        {"lambda_function": "hooks:live", "lambda": {"async": true, "region": "us-east-1"}},
+        {"lambda_function": "arn:aws:lambda:ap-south-1:123456789012:function:hooks"},
+        {"lambda_function": "hooks"}]"#;
+    let operator = nothing().config_file(&format!(r#"{{"applications": [{}]}}"#, app("1", entries)));
+    let targets = operator.config().apps.remove(0).webhooks.targets;
+    let endpoints: Vec<_> = targets.into_iter().map(|target| target.endpoint).collect();
+    let function = |name: &str, region: Option<&str>, is_async| {
+        let (name, region) = (name.to_owned(), region.map(str::to_owned));
+        Endpoint::LambdaFunction(LambdaFunction { name, region, is_async })
+    };
+    assert_eq!(
+        endpoints,
+        [
+            Endpoint::SnsTopicArn("arn:aws:sns:eu-west-1:123456789012:t.fifo".to_owned()),
+            function("hooks:live", Some("us-east-1"), true),
+            function("arn:aws:lambda:ap-south-1:123456789012:function:hooks", Some("ap-south-1"), false),
+            function("hooks", None, false),
+        ]
+    );
+}
+
+#[test]
+fn a_target_in_aws_needs_a_server_that_was_built_with_it() {
+    let entries = r#", "webhooks": [{"url": "http://a"}, {"lambda_function": "hooks"}]"#;
+    let operator = nothing().config_file(&format!(r#"{{"applications": [{}]}}"#, app("1", entries)));
+    if cfg!(feature = "aws") {
+        assert_eq!(operator.config().apps[0].webhooks.targets.len(), 2);
+    } else {
+        let [error] = operator.errors().try_into().unwrap();
+        assert!(
+            error.starts_with("app 1: hooks: the target is in AWS, and this program was built"),
+            "{error}"
+        );
+        assert!(error.contains("build it with the cargo feature 'aws'"), "{error}");
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ const FLAGS: &[(&str, &str)] = &[
     ),
     (
         "--app-webhooks-enabled",
-        "--app-webhooks-enabled: is on, but there is nowhere to send to; set app_webhook_url or webhooks",
+        "--app-webhooks-enabled: is on, but there is nowhere to send to; set app_webhook_url, app_webhook_sns_topic_arn or webhooks",
     ),
     (
         "--app-require-channel-authorization --app-require-authorization=false",
@@ -149,11 +149,20 @@ const FLAGS: &[(&str, &str)] = &[
     ),
     (
         "--app-webhook-sns-topic-arn arn:aws:sns:x",
-        "--app-webhook-sns-topic-arn: is not available in this version; use app_webhook_url",
+        "--app-webhook-sns-topic-arn: must be the ARN of a topic, such as 'arn:aws:sns:eu-west-1:123456789012:webhooks'",
     ),
     (
-        "--app-webhook-sns-region us-east-1",
-        "--app-webhook-sns-region: is not available in this version; use app_webhook_url",
+        "--app-webhook-sns-topic-arn arn:aws:sns:eu-west-1:1:webhooks",
+        "--app-webhook-sns-topic-arn: has an account that is not 12 digits",
+    ),
+    ("--app-webhook-sns-region eu-west", "--app-webhook-sns-region: must be a region such as 'eu-west-1'"),
+    (
+        "--app-webhook-sns-topic-arn arn:aws:sns:eu-west-1:123456789012:t --app-webhook-sns-region eu-west-2",
+        "--app-webhook-sns-region: is another region than that of the topic's ARN (--app-webhook-sns-topic-arn)",
+    ),
+    (
+        "--app-webhook-sns-region eu-west-2 --app-webhooks-enabled --app-webhook-url http://a",
+        "--app-webhook-sns-region: applies to app_webhook_sns_topic_arn, which is not set",
     ),
     ("--app-allowed-origins *,a.example", "--app-allowed-origins: '*' means any and must stand alone"),
     (
@@ -235,20 +244,79 @@ const APPS: &[(&str, &str)] = &[
     ),
     (r#""webhooks": {}"#, ".webhooks: must be an array of webhook targets"),
     (r#""webhooks": ["http://a"]"#, ".webhooks[0]: must be an object"),
-    (r#""webhooks": [{}]"#, ".webhooks[0].url: is missing"),
+    (r#""webhooks": [{}]"#, ".webhooks[0]: names no endpoint; set url, sns_topic_arn or lambda_function"),
     (r#""webhooks": [{"url": 1}]"#, ".webhooks[0].url: must be text"),
     (r#""webhooks": [{"url": "/hook"}]"#, ".webhooks[0].url: must be an absolute http or https URL"),
     (
         r#""webhooks": [{"url": "http://a", "ulr": 1}]"#,
-        ".webhooks[0].ulr: is unknown; a target has url, event_types, filter and headers",
+        ".webhooks[0].ulr: is unknown; a target has url, sns_topic_arn, lambda_function, lambda, event_types, filter, headers",
+    ),
+    (
+        r#""webhooks": [{"url": "http://a", "sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t"}]"#,
+        ".webhooks[0]: names several endpoints: url and sns_topic_arn",
     ),
     (
         r#""webhooks": [{"sns_topic_arn": "arn"}]"#,
-        ".webhooks[0].sns_topic_arn: is not available in this version; use url",
+        ".webhooks[0].sns_topic_arn: must be the ARN of a topic, such as 'arn:aws:sns:eu-west-1:123456789012:webhooks'",
+    ),
+    (r#""webhooks": [{"sns_topic_arn": 7}]"#, ".webhooks[0].sns_topic_arn: must be text"),
+    (
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:a b"}]"#,
+        ".webhooks[0].sns_topic_arn: has a topic's name that is not 1 to 256 letters, digits, '_' or '-', with '.fifo' behind them for a FIFO topic",
     ),
     (
-        r#""webhooks": [{"lambda_function": "f"}]"#,
-        ".webhooks[0].lambda_function: is not available in this version; use url",
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t", "lambda": {}}]"#,
+        ".webhooks[0].lambda: applies to lambda_function, which is not set",
+    ),
+    (
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t", "headers": {"a!b": "c"}}]"#,
+        ".webhooks[0].headers.a!b: is no name of an attribute that a topic's message may have",
+    ),
+    (
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t", "headers": {"EventName": "c"}}]"#,
+        ".webhooks[0].headers.EventName: is no name of an attribute that a topic's message may have",
+    ),
+    (
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t", "headers": {"a": ""}}]"#,
+        ".webhooks[0].headers.a: must not be empty for a topic",
+    ),
+    (
+        r#""webhooks": [{"sns_topic_arn": "arn:aws:sns:eu-west-1:123456789012:t", "headers": {"a": "1", "b": "1", "c": "1", "d": "1", "e": "1", "f": "1", "g": "1"}}]"#,
+        ".webhooks[0].headers: must be 6 at most for a topic",
+    ),
+    (
+        r#""webhooks": [{"lambda_function": ""}]"#,
+        ".webhooks[0].lambda_function: must be a function's name, its ARN, or the end of that from the account on, such as '123456789012:function:hooks'; a name has 1 to 64 letters, digits, '_' or '-'",
+    ),
+    (r#""webhooks": [{"lambda_function": []}]"#, ".webhooks[0].lambda_function: must be text"),
+    (
+        r#""webhooks": [{"lambda_function": "arn:aws:lambda:eu-west-1:123456789012:function:f", "lambda": {"region": "us-east-1"}}]"#,
+        ".webhooks[0].lambda_function: is in another region than the one beside it",
+    ),
+    (r#""webhooks": [{"lambda_function": "f", "lambda": true}]"#, ".webhooks[0].lambda: must be an object"),
+    (
+        r#""webhooks": [{"lambda_function": "f", "lambda": {"async": "yes"}}]"#,
+        ".webhooks[0].lambda.async: must be true or false",
+    ),
+    (
+        r#""webhooks": [{"lambda_function": "f", "lambda": {"region": "here"}}]"#,
+        ".webhooks[0].lambda.region: must be a region such as 'eu-west-1'",
+    ),
+    (
+        r#""webhooks": [{"lambda_function": "f", "lambda": {"asynch": true}}]"#,
+        ".webhooks[0].lambda.asynch: is unknown; it has async and region",
+    ),
+    (
+        r#""webhooks": [{"lambda_function": "f", "lambda": {"client_options": {}}}]"#,
+        ".webhooks[0].lambda.client_options: is not available; credentials are found where every program of AWS finds them",
+    ),
+    (
+        r#""webhooks": [{"lambda_function": "f", "region": "eu-west-1"}]"#,
+        ".webhooks[0].region: is unknown here; it belongs into lambda",
+    ),
+    (
+        r#""webhooks": [{"sqs_queue_url": "q"}]"#,
+        ".webhooks[0].sqs_queue_url: is not available; subscribe the queue to a topic and set sns_topic_arn",
     ),
     (
         r#""webhooks": [{"url": "http://a", "event_types": "*"}]"#,
@@ -289,11 +357,11 @@ const APPS: &[(&str, &str)] = &[
     ),
     (
         r#""app_webhooks_enabled": true, "webhooks": []"#,
-        ".app_webhooks_enabled: is on, but there is nowhere to send to; set app_webhook_url or webhooks",
+        ".app_webhooks_enabled: is on, but there is nowhere to send to; set app_webhook_url, app_webhook_sns_topic_arn or webhooks",
     ),
     (
         r#""app_webhooks_enabled": true, "webhooks": [{"url": "http://a"}], "app_has_cache_miss_webhooks": true"#,
-        ".app_has_cache_miss_webhooks: applies to app_webhook_url, which is not set",
+        ".app_has_cache_miss_webhooks: applies to app_webhook_url and app_webhook_sns_topic_arn, of which neither is set",
     ),
 ];
 

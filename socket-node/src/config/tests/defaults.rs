@@ -31,7 +31,7 @@ fn what_goes_beyond_other_servers_has_its_defaults_too() {
     assert_eq!(config.protocol.subscription_error_style, SubscriptionErrorStyle::Both);
     assert_eq!(config.protocol.terminate_close_code, 4009);
     assert_eq!(config.max_socket_backlog, 1024 * 1024);
-    assert_eq!(config.webhook_addresses, AddressPolicy::public_and_private());
+    assert_eq!(config.webhook_delivery.addresses, AddressPolicy::public_and_private());
     assert_eq!(config.shutdown_grace.as_secs(), 20);
     assert!(config.tls.is_none());
     assert!(config.notices.is_empty());

@@ -21,6 +21,8 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         ("redis_url", _) => Some("rediss://elsewhere:1"),
         ("webhook_allow_networks" | "webhook_deny_networks", _) => Some("10.1.0.0/16"),
         ("sns_topic_arn", _) => Some("arn:aws:sns:us-east-1:1:topic"),
+        ("app_webhook_sns_topic_arn", _) => Some("arn:aws:sns:us-east-1:123456789012:topic"),
+        ("app_webhook_sns_region", _) => Some("us-east-1"),
         ("aws_endpoint_url", _) => Some("http://localhost:4566"),
         ("app_webhook_url", _) => Some("http://localhost:1/hook"),
         ("app_allowed_origins" | "cors_allowed_origins", _) => Some("https://example.com"),
@@ -32,7 +34,7 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         (_, Kind::Text(_)) => Some("other"),
         (_, Kind::Secret(_) | Kind::Password(_)) => Some("another secret"),
         (_, Kind::Digits | Kind::Url(_) | Kind::List(_)) => panic!("{} needs a value here", setting.key),
-        (_, Kind::Webhooks | Kind::Unavailable(_)) => None,
+        (_, Kind::Webhooks) => None,
     }
 }
 
