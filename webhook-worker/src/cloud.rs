@@ -22,7 +22,7 @@ use crate::{
 pub use access::Cloud;
 pub use failure::{Failure, Kind};
 pub use receivers::Receivers;
-pub(crate) use receivers::{Invocation, Notification};
+pub(crate) use receivers::{Clients, Invocation, Notification};
 pub(crate) use sns::EVENT_NAME;
 pub use sns::Topic;
 pub use sqs::{Note, Queue, Received};

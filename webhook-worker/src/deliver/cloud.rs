@@ -16,11 +16,11 @@ use super::{
     retry,
 };
 use crate::{
-    cloud::{EVENT_NAME, Failure, Invocation, Kind, Notification},
+    cloud::{Clients, EVENT_NAME, Failure, Invocation, Kind, Notification},
     job::Job,
 };
 
-/// What it may take to find out where and as whom AWS is called, which is not the endpoint's fault. It is done once.
+/// What it may take to find out where AWS is called, which is not the endpoint's fault. It is done once.
 const OPEN: Duration = Duration::from_secs(10);
 
 /// Bytes of a topic's message, attributes included.
@@ -43,10 +43,9 @@ impl Deliverer {
             let text = format!("it is larger than the {MAX_NOTIFICATION_BYTES} bytes that a topic takes");
             return Outcome::Refused { cause: Cause::Cloud(text) };
         }
-        let clients = match timeout(OPEN, self.receivers.to_topic(arn)).await {
-            Ok(Ok(clients)) => clients,
-            Ok(Err(failure)) => return failed("topic", &failure),
-            Err(_) => return retry(Cause::Deadline(OPEN)),
+        let clients = match opened("topic", self.receivers.to_topic(arn)).await {
+            Ok(clients) => clients,
+            Err(outcome) => return outcome,
         };
         match timeout_at(deadline, clients.publish(arn, message)).await {
             Ok(Ok(())) => Outcome::Delivered { status: 200 },
@@ -68,10 +67,9 @@ impl Deliverer {
             Ok(payload) => payload,
             Err(error) => return Outcome::Refused { cause: Cause::Cloud(format!("it is no JSON: {error}")) },
         };
-        let clients = match timeout(OPEN, self.receivers.to_function(function)).await {
-            Ok(Ok(clients)) => clients,
-            Ok(Err(failure)) => return failed("function", &failure),
-            Err(_) => return retry(Cause::Deadline(OPEN)),
+        let clients = match opened("function", self.receivers.to_function(function)).await {
+            Ok(clients) => clients,
+            Err(outcome) => return outcome,
         };
         match timeout_at(deadline, clients.invoke(function, payload)).await {
             Ok(Ok(Invocation { status, error: None })) => Outcome::Delivered { status },
@@ -81,6 +79,17 @@ impl Deliverer {
             Ok(Err(failure)) => failed("function", &failure),
             Err(_) => retry(Cause::Deadline(self.deadline_of(job))),
         }
+    }
+}
+
+/// The clients, once it is known where AWS is called.
+async fn opened(
+    thing: &str,
+    clients: impl Future<Output = Result<Clients, Failure>>,
+) -> Result<Clients, Outcome> {
+    match timeout(OPEN, clients).await {
+        Ok(clients) => clients.map_err(|failure| failed(thing, &failure)),
+        Err(_) => Err(retry(Cause::Cloud("no region was found in time: set aws_region".to_owned()))),
     }
 }
 

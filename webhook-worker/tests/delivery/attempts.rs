@@ -193,3 +193,14 @@ async fn a_url_that_cannot_be_called_is_refused_at_once() {
         assert!(matches!(outcome, Outcome::Refused { cause: Cause::Target(_) }), "{url}: {outcome:?}");
     }
 }
+
+/// `cargo test -p webhook-worker --no-default-features --test delivery attempts`
+#[cfg(not(feature = "aws"))]
+#[tokio::test]
+async fn a_target_in_aws_is_refused_by_a_program_that_was_built_without_it() {
+    let arn = "arn:aws:sns:eu-west-1:123456789012:t";
+    let mut job = job("http://unused", &[event("a", 1)]);
+    job.endpoint = app_manager::webhook::Endpoint::SnsTopicArn(arn.into());
+    let outcome = deliverer(DEADLINE).attempt(&app("1"), &job, 1).await;
+    assert_eq!(outcome, Outcome::Refused { cause: Cause::NoAws });
+}

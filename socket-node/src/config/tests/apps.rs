@@ -127,7 +127,7 @@ fn the_flat_settings_may_name_a_topic_beside_a_url() {
         targets.into_iter().map(|target| target.endpoint).collect::<Vec<_>>()
     };
     let topic = Endpoint::SnsTopicArn(arn.to_owned());
-    assert_eq!(of(""), [topic.clone()]);
+    assert_eq!(of("").as_slice(), std::slice::from_ref(&topic));
     let url = Endpoint::Url("http://localhost:9/".to_owned());
     assert_eq!(of(" --app-webhook-url http://localhost:9/"), [url, topic]);
 }
