@@ -7,6 +7,7 @@ mod node;
 mod poller;
 mod sdks;
 mod stores;
+mod targets;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

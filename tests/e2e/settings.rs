@@ -17,6 +17,11 @@ use crate::support::node::{Launch, Node};
 ///
 /// `settings` is an object with the keys of the configuration file.
 fn app_set_everywhere(settings: &Value) -> [Node; 3] {
+    app_launches(settings).map(Launch::start)
+}
+
+/// The same, for nodes that need more than these settings.
+pub(crate) fn app_launches(settings: &Value) -> [Launch; 3] {
     let mut app = json!({
         "app_id": "1", "app_key": "app-key", "app_secret": "app-secret", "app_enable_client_messages": true,
     });
@@ -24,9 +29,9 @@ fn app_set_everywhere(settings: &Value) -> [Node; 3] {
         app[key] = value.clone();
     }
     [
-        Launch::new().flags(flags(settings)).start(),
-        with_environment(Launch::new(), settings).start(),
-        Launch::bare().config(&json!({"applications": [app]})).start(),
+        Launch::new().flags(flags(settings)),
+        with_environment(Launch::new(), settings),
+        Launch::bare().config(&json!({"applications": [app]})),
     ]
 }
 

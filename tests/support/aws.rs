@@ -174,26 +174,38 @@ impl Aws {
     pub(crate) async fn create_function(&self, queue: &str, timeout_seconds: u32, variables: Value) {
         // The package has a script that becomes the binary: packing that itself would take longer than most tests.
         let script = format!("#!/bin/sh\nexec '{}'\n", binary("webhook-lambda").display());
-        let package = zipped("bootstrap", &script);
-        let function = json!({
+        self.register(json!({
             "FunctionName": "worker", "Runtime": "provided.al2023", "Handler": "bootstrap",
-            "Role": format!("arn:aws:iam::{ACCOUNT}:role/worker"), "Timeout": timeout_seconds,
-            "Code": {"ZipFile": package}, "Environment": {"Variables": variables},
-        });
-        let json = "Content-Type: application/json\r\n";
-        let path = "/2015-03-31/functions";
-        self.call("lambda", path, json, &function.to_string()).await.expect_status(201);
+            "Timeout": timeout_seconds, "Code": {"ZipFile": zipped("bootstrap", &script)},
+            "Environment": {"Variables": variables},
+        }))
+        .await;
         let source = json!({
             "EventSourceArn": queue_arn(queue), "FunctionName": "worker", "BatchSize": 10,
             "FunctionResponseTypes": ["ReportBatchItemFailures"], "ScalingConfig": {"MaximumConcurrency": 2},
         });
-        let path = "/2015-03-31/event-source-mappings";
+        let (path, json) = ("/2015-03-31/event-source-mappings", "Content-Type: application/json\r\n");
         self.call("lambda", path, json, &source.to_string()).await.expect_status(202);
     }
 
     /// Kills the processes in which the function runs at the moment; how many that were.
     pub(crate) fn kill_function(&self) -> usize {
         kill_started_by(&self.process, &binary("webhook-lambda").canonicalize().expect("it is there"))
+    }
+
+    /// Makes a function of Python code with a `handler`, which has these variables.
+    pub(crate) async fn create_python_function(&self, name: &str, code: &str, variables: Value) {
+        self.register(json!({
+            "FunctionName": name, "Runtime": "python3.12", "Handler": "function.handler", "Timeout": 10,
+            "Code": {"ZipFile": zipped("function.py", code)}, "Environment": {"Variables": variables},
+        }))
+        .await;
+    }
+
+    async fn register(&self, mut function: Value) {
+        function["Role"] = json!(format!("arn:aws:iam::{ACCOUNT}:role/worker"));
+        let (path, json) = ("/2015-03-31/functions", "Content-Type: application/json\r\n");
+        self.call("lambda", path, json, &function.to_string()).await.expect_status(201);
     }
 
     /// Puts messages into a queue; each in this group, if the queue has groups.

@@ -109,6 +109,13 @@ fn a_value_of_an_app_of_the_wrong_type_or_size_is_a_mistake() {
         (json!({"app_enable_client_messages": "perhaps"}), "app_enable_client_messages"),
         (json!({"app_max_channel_name_length": "99999999999999999999"}), "app_max_channel_name_length"),
         (json!({"app_webhook_url": "ftp://example.com"}), "app_webhook_url"),
+        (
+            json!({"app_webhook_sns_topic_arn": "arn:aws:sqs:us-east-1:123456789012:t"}),
+            "app_webhook_sns_topic_arn",
+        ),
+        (json!({"app_webhook_sns_region": "nowhere"}), "app_webhook_sns_region"),
+        (json!({"webhooks": [{"sns_topic_arn": "t"}]}), "sns_topic_arn"),
+        (json!({"webhooks": [{"lambda_function": "a b"}]}), "lambda_function"),
     ] {
         assert_complaints(Launch::bare().config(&file(&json!({}), &app)), &[name]);
     }

@@ -50,6 +50,12 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("app_has_cache_miss_webhooks", "true", "true"),
     ("app_has_webhook_batching_enabled", "true", "true"),
     ("app_webhooks_enabled", "true", "true"),
+    (
+        "app_webhook_sns_topic_arn",
+        "arn:aws:sns:us-east-1:123456789012:t",
+        "arn:aws:sns:us-east-1:123456789012:t",
+    ),
+    ("app_webhook_sns_region", "us-east-1", "us-east-1"),
 ];
 
 /// Names that mean the same as another, by the name that is shown.
