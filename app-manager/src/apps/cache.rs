@@ -278,20 +278,11 @@ impl Cache {
         self.land(name, result)
     }
 
-    /// An index by key may be behind the apps themselves: of an app that is known already, it is asked by id how it is.
     async fn ask(&self, name: &Name) -> Result<Option<App>, LookupError> {
         self.counts.lookups.one();
-        let key = match name {
-            Name::Id(id) => return self.store.by_id(id.as_str()).await,
-            Name::Key(key) => key,
-        };
-        match self.store.by_key(key.as_str()).await? {
-            Some(app) if self.known(app.id.as_str()).is_some() => {
-                self.counts.lookups.one();
-                let app = self.store.by_id(app.id.as_str()).await?;
-                Ok(app.filter(|app| app.key == *key))
-            }
-            found => Ok(found),
+        match name {
+            Name::Id(id) => self.store.by_id(id.as_str()).await,
+            Name::Key(key) => self.store.by_key(key.as_str()).await,
         }
     }
 

@@ -272,18 +272,6 @@ async fn an_app_with_another_key_is_not_found_by_the_former_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_index_that_is_behind_brings_no_former_app_back() {
-    let (shelf, apps) = with_app("1");
-    apps.by_id("1").await.unwrap();
-    shelf.put("1", &[("app_key", "other")]);
-    shelf.lag_behind("key-1", "1");
-    apps.changed("1");
-    settle().await;
-    assert!(apps.by_key("key-1").await.unwrap().is_none());
-    assert!(apps.by_key("other").await.unwrap().is_some());
-}
-
-#[tokio::test(start_paused = true)]
 async fn there_are_no_more_apps_than_the_bound_but_for_those_that_are_held() {
     let shelf = Arc::new(Shelf::default());
     let apps = cached(&shelf);

@@ -155,7 +155,7 @@ async fn who_is_no_node_tells_all_of_them_of_changed_apps() {
     let redis = Redis::start();
     let (one, other) = tokio::join!(Node::start(redis.port()), Node::start(redis.port()));
     let settings = redis_server::settings(redis.port());
-    assert_eq!(announce_app_changes(&settings, &[]).await.unwrap(), 0);
+    assert_eq!(announce_app_changes(&settings, &[""; 0]).await.unwrap(), 0);
     for _ in 0..2 {
         assert_eq!(announce_app_changes(&settings, &["1", "2", "1"]).await.unwrap(), 2);
     }

@@ -22,8 +22,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     apps: Mutex<HashMap<String, App>>,
-    /// Keys that the index has although their apps do not any more.
-    late: Mutex<HashMap<String, App>>,
     spoiled: Mutex<HashSet<String>>,
     state: Mutex<State>,
     asked: AtomicUsize,
@@ -59,11 +57,6 @@ impl Shelf {
     /// What is kept of this app is no app any more.
     pub(super) fn spoil(&self, id: &str) {
         self.spoiled.lock().insert(id.to_owned());
-    }
-
-    /// The index has the app by this key still.
-    pub(super) fn lag_behind(&self, key: &str, id: &str) {
-        self.late.lock().insert(key.to_owned(), app(id, &[("app_key", key)]));
     }
 
     pub(super) fn set(&self, state: State) {
@@ -110,11 +103,8 @@ impl Lookup for Shelf {
     }
 
     fn by_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
-        let find = move |shelf: &Self| {
-            let apps = shelf.apps.lock();
-            let late = shelf.late.lock();
-            apps.values().find(|app| app.key.as_str() == key).or_else(|| late.get(key)).cloned()
-        };
+        let has_it = move |app: &&App| app.key.as_str() == key;
+        let find = move |shelf: &Self| shelf.apps.lock().values().find(has_it).cloned();
         self.answer(find).boxed()
     }
 }

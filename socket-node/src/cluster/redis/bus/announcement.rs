@@ -18,7 +18,7 @@ use crate::{
 ///
 /// # Errors
 /// If Redis cannot be reached or does not take it.
-pub async fn announce_app_changes(config: &RedisConfig, apps: &[&str]) -> anyhow::Result<u32> {
+pub async fn announce_app_changes(config: &RedisConfig, apps: &[impl AsRef<str>]) -> anyhow::Result<u32> {
     let lines = Lines::new(config)?;
     let line = lines.of(Shard::FIRST);
     let mut connection = line.link.connect().await.context("Redis cannot be reached")?;
@@ -28,7 +28,7 @@ pub async fn announce_app_changes(config: &RedisConfig, apps: &[&str]) -> anyhow
     let control = line.control();
     let mut heard = u32::MAX;
     for (app, sequence) in apps.iter().zip(1..) {
-        let command = Command::AppChanged { app: (*app).to_owned() };
+        let command = Command::AppChanged { app: app.as_ref().to_owned() };
         let head = Head::command(Sender { origin, sequence });
         let message = publish(line.dialect, Target::Control(&control), &head, &command.to_bytes());
         heard = heard.min(message.query_async(&mut connection).await.context("Redis does not take it")?);
