@@ -1,6 +1,7 @@
 //! The page for Prometheus: off unless it is asked for, complete, in the format that the scraper reads, and moved by what
 //! happens.
 
+mod apps;
 mod bounds;
 mod clustered;
 mod moved;

@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 /// Everything that a test moves.
-pub(super) const ALL: [&[&str]; 14] = [
+pub(super) const ALL: [&[&str]; 15] = [
     BY_COMING,
     BY_LEAVING,
     BY_NOT_READING,
@@ -28,6 +28,7 @@ pub(super) const ALL: [&[&str]; 14] = [
     clustered::BY_FORGETTING,
     clustered::BY_JOURNALS,
     super::queue::BY_QUEUEING,
+    super::apps::BY_LOOKING_UP,
 ];
 
 const BY_COMING: &[&str] = &[
