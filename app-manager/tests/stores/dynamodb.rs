@@ -48,7 +48,7 @@ suite_on!(empty, #[ignore = "needs a DynamoDB: tests/cloud runs it"]);
 
 /// Writes into a table by other ways.
 async fn client() -> Client {
-    Client::new(&access().open().await.unwrap())
+    Client::new(&access().open().await.expect("it has a region"))
 }
 
 fn s(text: &str) -> AttributeValue {

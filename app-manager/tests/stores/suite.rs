@@ -16,29 +16,29 @@ const CROWD: usize = 20;
 
 /// Expects the app to be found in every way, in exactly this version.
 async fn holds(store: &dyn Records, record: &AppRecord) {
-    assert_eq!(store.get(record.id()).await.unwrap().as_ref(), Some(record));
+    assert_eq!(store.get(record.id()).await.expect("the store answers").as_ref(), Some(record));
     for found in [store.by_id(record.id()).await, store.by_key(record.key()).await] {
         // Apps cannot be compared, but their `Debug` has everything but the secret.
-        let (found, expected) = (found.unwrap().expect("it is there"), record.to_app());
+        let (found, expected) = (found.expect("the store answers").expect("it is there"), record.to_app());
         assert_eq!(format!("{found:?}"), format!("{expected:?}"));
         assert_eq!(found.sign_webhook(b"body"), expected.sign_webhook(b"body"));
     }
 }
 
 async fn has_no_key(store: &dyn Records, key: &str) {
-    assert!(store.by_key(key).await.unwrap().is_none(), "{key}");
+    assert!(store.by_key(key).await.expect("the store answers").is_none(), "{key}");
 }
 
 async fn has_no_id(store: &dyn Records, id: &str) {
-    assert!(store.by_id(id).await.unwrap().is_none(), "{id}");
-    assert_eq!(store.get(id).await.unwrap(), None);
+    assert!(store.by_id(id).await.expect("the store answers").is_none(), "{id}");
+    assert_eq!(store.get(id).await.expect("the store answers"), None);
 }
 
 /// Every id in the store, in its order, read in pages of this size.
 async fn ids(store: &dyn Records, limit: usize) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     loop {
-        let page = store.list(ids.last().map(String::as_str), limit).await.unwrap();
+        let page = store.list(ids.last().map(String::as_str), limit).await.expect("the store answers");
         assert!(page.len() <= limit);
         let is_last = page.len() < limit;
         for listed in page {
@@ -66,7 +66,7 @@ pub(crate) async fn what_is_created_is_found_as_it_was(store: &dyn Records) {
 pub(crate) async fn what_is_not_there_is_not_found(store: &dyn Records) {
     has_no_id(store, "1").await;
     has_no_key(store, "one").await;
-    store.create(&app("1", "one")).await.unwrap();
+    store.create(&app("1", "one")).await.expect("the store answers");
     // Neither the other way round nor by a part.
     has_no_id(store, "one").await;
     has_no_key(store, "1").await;
@@ -81,7 +81,7 @@ pub(crate) async fn what_is_not_there_is_not_found(store: &dyn Records) {
 
 pub(crate) async fn an_id_is_that_of_one_app(store: &dyn Records) {
     let first = app("1", "one");
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     assert_eq!(store.create(&app("1", "other")).await, Err(WriteError::IdTaken));
     assert_eq!(store.create(&first).await, Err(WriteError::IdTaken));
     holds(store, &first).await;
@@ -90,24 +90,24 @@ pub(crate) async fn an_id_is_that_of_one_app(store: &dyn Records) {
 
 pub(crate) async fn a_key_is_that_of_one_app(store: &dyn Records) {
     let (first, second) = (app("1", "one"), app("2", "two"));
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     assert_eq!(store.create(&app("2", "one")).await, Err(WriteError::KeyTaken));
     has_no_id(store, "2").await;
-    store.create(&second).await.unwrap();
+    store.create(&second).await.expect("the store answers");
     let thief = changed(&second, json!({"app_key": "one"}));
     assert_eq!(store.replace(&thief).await, Err(WriteError::KeyTaken));
     holds(store, &first).await;
     holds(store, &second).await;
     // Keys that differ in case alone are two.
     let third = app("3", "ONE");
-    store.create(&third).await.unwrap();
+    store.create(&third).await.expect("the store answers");
     holds(store, &first).await;
     holds(store, &third).await;
 }
 
 pub(crate) async fn a_change_takes_the_place_of_the_version_before(store: &dyn Records) {
     let mut record = app_with("1", "one", json!({"app_max_connections": 5}));
-    store.create(&record).await.unwrap();
+    store.create(&record).await.expect("the store answers");
     for changes in [
         json!({"app_enabled": false}),
         json!({"app_secret": "another", "app_max_connections": null}),
@@ -122,9 +122,9 @@ pub(crate) async fn a_change_takes_the_place_of_the_version_before(store: &dyn R
 
 pub(crate) async fn a_change_of_something_out_of_date_is_refused(store: &dyn Records) {
     let first = app("1", "one");
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     let second = changed(&first, json!({"app_enabled": false}));
-    store.replace(&second).await.unwrap();
+    store.replace(&second).await.expect("the store answers");
     let stale = changed(&first, json!({"app_key": "other"}));
     assert_eq!(store.replace(&stale).await, Err(WriteError::Changed));
     let early = changed(&changed(&second, json!({})), json!({}));
@@ -135,14 +135,14 @@ pub(crate) async fn a_change_of_something_out_of_date_is_refused(store: &dyn Rec
 
 pub(crate) async fn a_changed_key_is_free_and_the_new_one_is_taken(store: &dyn Records) {
     let first = app("1", "old");
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     let second = changed(&first, json!({"app_key": "new"}));
-    store.replace(&second).await.unwrap();
+    store.replace(&second).await.expect("the store answers");
     holds(store, &second).await;
     has_no_key(store, "old").await;
     assert_eq!(store.create(&app("2", "new")).await, Err(WriteError::KeyTaken));
     let heir = app("2", "old");
-    store.create(&heir).await.unwrap();
+    store.create(&heir).await.expect("the store answers");
     holds(store, &heir).await;
     holds(store, &second).await;
     // And there is no way back, now that it is another one's.
@@ -152,10 +152,10 @@ pub(crate) async fn a_changed_key_is_free_and_the_new_one_is_taken(store: &dyn R
 
 pub(crate) async fn a_deleted_app_frees_its_id_and_its_key(store: &dyn Records) {
     let (first, other) = (app("1", "one"), app("2", "two"));
-    store.create(&first).await.unwrap();
-    store.create(&other).await.unwrap();
+    store.create(&first).await.expect("the store answers");
+    store.create(&other).await.expect("the store answers");
     let second = changed(&first, json!({"app_key": "uno"}));
-    store.replace(&second).await.unwrap();
+    store.replace(&second).await.expect("the store answers");
     assert_eq!(store.delete("1", 2).await, Ok(()));
     has_no_id(store, "1").await;
     has_no_key(store, "one").await;
@@ -163,24 +163,24 @@ pub(crate) async fn a_deleted_app_frees_its_id_and_its_key(store: &dyn Records) 
     assert_eq!(store.delete("1", 2).await, Err(WriteError::NotFound));
     holds(store, &other).await;
     let again = app("1", "uno");
-    store.create(&again).await.unwrap();
+    store.create(&again).await.expect("the store answers");
     holds(store, &again).await;
 }
 
 pub(crate) async fn a_deletion_of_something_out_of_date_is_refused(store: &dyn Records) {
     let first = app("1", "one");
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     let second = changed(&first, json!({"app_enabled": false}));
-    store.replace(&second).await.unwrap();
+    store.replace(&second).await.expect("the store answers");
     assert_eq!(store.delete("1", 1).await, Err(WriteError::Changed));
     holds(store, &second).await;
 }
 
 pub(crate) async fn all_apps_are_listed_once_whatever_the_page(store: &dyn Records) {
-    assert!(store.list(None, 10).await.unwrap().is_empty());
+    assert!(store.list(None, 10).await.expect("the store answers").is_empty());
     let created: BTreeSet<_> = (1..=25).map(|id| id.to_string()).collect();
     for id in &created {
-        store.create(&app(id, &format!("key-{id}"))).await.unwrap();
+        store.create(&app(id, &format!("key-{id}"))).await.expect("the store answers");
     }
     let in_order = ids(store, 100).await;
     assert_eq!(in_order.iter().cloned().collect::<BTreeSet<_>>(), created);
@@ -189,8 +189,8 @@ pub(crate) async fn all_apps_are_listed_once_whatever_the_page(store: &dyn Recor
         assert_eq!(ids(store, limit).await, in_order, "{limit}");
     }
     // One that is deleted can still be the place to go on from.
-    store.delete(&in_order[9], 1).await.unwrap();
-    let rest = store.list(Some(&in_order[9]), 100).await.unwrap();
+    store.delete(&in_order[9], 1).await.expect("the store answers");
+    let rest = store.list(Some(&in_order[9]), 100).await.expect("the store answers");
     assert_eq!(rest.into_iter().map(|listed| listed.id).collect::<Vec<_>>(), in_order[10..]);
 }
 
@@ -225,7 +225,7 @@ pub(crate) async fn one_of_many_creations_with_the_same_id_wins(store: &dyn Reco
 
 pub(crate) async fn one_of_many_changes_of_the_same_version_wins(store: &dyn Records) {
     let first = app("1", "one");
-    store.create(&first).await.unwrap();
+    store.create(&first).await.expect("the store answers");
     let changes: Vec<_> =
         (0..CROWD).map(|key| changed(&first, json!({"app_key": format!("key-{key}")}))).collect();
     let outcomes = join_all(changes.iter().map(|record| store.replace(record))).await;
@@ -241,8 +241,8 @@ pub(crate) async fn one_of_many_changes_of_the_same_version_wins(store: &dyn Rec
 
 pub(crate) async fn two_apps_that_want_each_others_key_do_not_both_lose_theirs(store: &dyn Records) {
     let (first, second) = (app("1", "one"), app("2", "two"));
-    store.create(&first).await.unwrap();
-    store.create(&second).await.unwrap();
+    store.create(&first).await.expect("the store answers");
+    store.create(&second).await.expect("the store answers");
     let wishes = [changed(&first, json!({"app_key": "two"})), changed(&second, json!({"app_key": "one"}))];
     let outcomes = join_all(wishes.iter().map(|record| store.replace(record))).await;
     // Each key is somebody's at every moment, so neither can have it.
@@ -276,16 +276,16 @@ pub(crate) async fn settings_of_every_kind_come_back_as_they_were(store: &dyn Re
     );
     let plain = app_with("0", "-_", json!({"app_allowed_origins": [], "webhooks": []}));
     for record in [&all, &plain] {
-        store.create(record).await.unwrap();
+        store.create(record).await.expect("the store answers");
         holds(store, record).await;
     }
     let next = changed(&all, json!({"app_enabled": true, "webhooks": []}));
-    store.replace(&next).await.unwrap();
+    store.replace(&next).await.expect("the store answers");
     holds(store, &next).await;
 }
 
 pub(crate) async fn strange_ids_and_keys_are_those_of_no_app(store: &dyn Records) {
-    store.create(&app("1", "one")).await.unwrap();
+    store.create(&app("1", "one")).await.expect("the store answers");
     let long = "1".repeat(10_000);
     for name in ["", " ", "1 ", "one ", "'", "%", "_ne", "\0", "é", "app#1", "key#one", "1\n", &long] {
         has_no_id(store, name).await;
