@@ -4,6 +4,7 @@
 mod support;
 
 mod cloud;
+mod databases;
 mod e2e;
 mod faults;
 mod load;

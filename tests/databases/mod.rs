@@ -1,0 +1,3 @@
+//! Apps in a SQL database: PostgreSQL, and MariaDB, which stands for MySQL too.
+
+mod stores;
