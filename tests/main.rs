@@ -7,5 +7,6 @@ mod cloud;
 mod databases;
 mod e2e;
 mod faults;
+mod infra;
 mod load;
 mod sdk;

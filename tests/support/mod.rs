@@ -20,3 +20,4 @@ pub(crate) mod sentinels;
 pub(crate) mod signing;
 pub(crate) mod stores;
 pub(crate) mod tls;
+pub(crate) mod wiretap;
