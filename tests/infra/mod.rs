@@ -1,5 +1,7 @@
-//! What puts a server into AWS: the templates, read and looked over.
+//! What puts a server into AWS: the templates, read and looked over, and the scripts, run against an emulator.
 
+mod emulated;
+mod image;
 mod rights;
 mod templates;
 mod watching;

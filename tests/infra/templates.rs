@@ -21,6 +21,12 @@ fn cfn_lint_finds_nothing_wrong_with_any_template() {
 }
 
 #[test]
+fn shellcheck_finds_nothing_wrong_with_any_script() {
+    let mut command = Command::new(installed("lint", "shellcheck"));
+    says_nothing(command.current_dir(home(".")).arg("--external-sources").args(files("infra", "sh")));
+}
+
+#[test]
 fn every_parameter_is_described_and_used() {
     for (name, template) in &*TEMPLATES {
         let rest = json!([template["Resources"], template["Outputs"], template["Conditions"]]);

@@ -1,0 +1,193 @@
+//! The scripts, run as users run them, against an emulator of their own each.
+
+use std::{path::Path, process::Output, time::Duration};
+
+use tempfile::TempDir;
+use tokio::{process::Command, time::timeout};
+
+use super::{home, installed};
+use crate::{
+    cloud,
+    support::{
+        aws::{Aws, binary},
+        node::Node,
+        receiver::Receiver,
+        signing::Credentials,
+    },
+};
+
+/// How long a script may take: it only cuts off what hangs.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Runs a script with nothing in its environment but the emulator, and the tools that it asks for.
+async fn run(script: &str, aws: Option<&Aws>, arguments: &[&str]) -> Output {
+    let tools = installed("aws", "aws").parent().expect("it is in a folder").to_owned();
+    let mut command = Command::new(home("infra").join(script));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", tools.display()))
+        .env("HOME", "/nonexistent")
+        .kill_on_drop(true);
+    if let Some(aws) = aws {
+        command.envs(Aws::variables(aws.address));
+    }
+    timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs")
+}
+
+/// What a script says, if it succeeds.
+async fn succeed(script: &str, aws: &Aws, arguments: &[&str]) -> String {
+    let output = run(script, Some(aws), arguments).await;
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} {arguments:?}: {said}");
+    said.into_owned()
+}
+
+/// What the AWS CLI prints.
+async fn ask(aws: &Aws, arguments: &[&str]) -> String {
+    let mut command = Command::new(installed("aws", "aws"));
+    command.args(arguments).args(["--output", "text"]).env_clear().env("PATH", "/usr/bin:/bin");
+    command.envs(Aws::variables(aws.address)).env("AWS_DEFAULT_REGION", "us-east-1").kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// A package of the function that was built with the tests: a script that becomes it.
+fn package(folder: &Path) -> String {
+    const PACK: &str = "import sys, zipfile
+file = zipfile.ZipInfo('bootstrap')
+file.external_attr = 0o755 << 16
+with zipfile.ZipFile(sys.argv[1], 'w') as archive:
+    archive.writestr(file, sys.argv[2])";
+    let package = folder.join("worker.zip").display().to_string();
+    let script = format!("#!/bin/sh\nexec '{}'\n", binary("webhook-lambda").display());
+    let packed = std::process::Command::new("python3").args(["-c", PACK, &package, &script]).status();
+    assert!(packed.expect("Python is there").success());
+    package
+}
+
+#[tokio::test]
+async fn data_and_worker_are_deployed_deliver_a_webhook_and_are_taken_away() {
+    let (aws, mut receiver) = (Aws::start().await, Receiver::start().await);
+    let folder = TempDir::new().expect("a directory for temporary files");
+    let package = package(folder.path());
+    let on_loopback = "worker.BlockPrivateAddresses=false";
+    let arguments = [
+        "rush",
+        "--stacks",
+        "data,worker",
+        "--worker-zip",
+        &package,
+        "--set",
+        on_loopback,
+        "--size",
+        "small",
+    ];
+    succeed("deploy.sh", &aws, &arguments).await;
+    // Nobody but the secret knows with what the function signs.
+    let app = ask(&aws, &["secretsmanager", "list-secrets", "--query", "SecretList[].Name"]).await;
+    let value = ["secretsmanager", "get-secret-value", "--secret-id", &app, "--query", "SecretString"];
+    let app: serde_json::Value = serde_json::from_str(&ask(&aws, &value).await).expect("JSON");
+    let text = |field: &str| app[field].as_str().expect("a text").to_owned();
+    let credentials = Credentials::new(&text("app_id"), &text("app_key"), &text("app_secret"));
+    aws.send("rush-webhooks.fifo", &[("a", cloud::job(&receiver, "/hook", "a", 1))]).await;
+    let delivery = receiver.next_within(Duration::from_secs(60)).await;
+    assert_eq!(delivery.header("x-pusher-key"), Some(credentials.key.as_str()));
+    assert_eq!(delivery.header("x-pusher-signature"), Some(credentials.sign(&delivery.body).as_str()));
+    aws.drained("rush-webhooks.fifo").await;
+
+    let again = ["rush", "--stacks", "data,worker", "--worker-zip", &package];
+    let said = succeed("deploy.sh", &aws, &again).await;
+    assert_eq!(said.matches("No changes to deploy").count(), 2, "{said}");
+
+    succeed("destroy.sh", &aws, &["rush", "--yes", "--with-data"]).await;
+    let stacks = ask(&aws, &["cloudformation", "describe-stacks", "--query", "Stacks[].StackName"]).await;
+    assert_eq!(stacks, "");
+    let left = ask(&aws, &["secretsmanager", "list-secrets", "--query", "SecretList[].Name"]).await;
+    assert_eq!(left, "");
+}
+
+/// Everything but what the emulator has no idea of: gateways of a network that is small, and scaling.
+#[tokio::test]
+async fn network_nodes_alarms_and_dashboard_are_deployed() {
+    let aws = Aws::start().await;
+    let folder = TempDir::new().expect("a directory for temporary files");
+    let package = package(folder.path());
+    let stacks = "data,worker,network,sockets,alarms,dashboard";
+    let image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/rush:1";
+    let arguments = [
+        "rush",
+        "--stacks",
+        stacks,
+        "--worker-zip",
+        &package,
+        "--image",
+        image,
+        "--size",
+        "medium",
+        "--topic",
+        "--certificate",
+        "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000",
+        "--webhook-url",
+        "https://example.com/hook",
+    ];
+    let said = succeed("deploy.sh", &aws, &arguments).await;
+    assert!(said.contains("clients and backends go to https://"), "{said}");
+    let task = ["ecs", "describe-task-definition", "--task-definition", "rush-node", "--query"];
+    let query = "taskDefinition.[cpu,memory,containerDefinitions[0].image]";
+    let task = ask(&aws, &[&task[..], &[query]].concat()).await;
+    assert_eq!(task.split_whitespace().collect::<Vec<_>>(), ["1024", "2048", image]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_before_anything_is_made() {
+    let network = ["rush", "--vpc", "vpc-1"];
+    for (arguments, complaint) in [
+        (&[][..], "the name of the installation is missing"),
+        (&["Rush"], "'Rush' is no name"),
+        (&["rush", "rush"], "one name too many"),
+        (&["rush", "--size", "huge"], "--size is small, medium or large, not 'huge'"),
+        (&["rush", "--architecture", "mips"], "--architecture is arm64 or x86_64"),
+        (&["rush", "--stacks", "data,lost"], "there is no stack 'lost'"),
+        (&["rush", "--set", "LogLevel=debug"], "--set takes STACK.PARAMETER=VALUE"),
+        (&["rush", "--worker-zip", "/lost.zip"], "there is no file /lost.zip"),
+        (&["rush", "--colour", "red"], "unknown option --colour"),
+        (&["rush", "--size"], "--size needs a value"),
+        (&network, "belong together"),
+        (&["rush"], "no region: set AWS_REGION"),
+    ] {
+        let output = run("deploy.sh", None, arguments).await;
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{arguments:?}: {complaints}");
+        assert!(complaints.contains(complaint), "{arguments:?}: {complaints}");
+    }
+    for script in ["deploy.sh", "destroy.sh", "smoke.sh"] {
+        let output = run(script, None, &["--help"]).await;
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && help.contains(&format!("infra/{script} NAME")), "{help}");
+    }
+}
+
+/// What `smoke.sh` says of a server, and whether it is content.
+async fn smoke(url: &str, secret: &str) -> (bool, String) {
+    let mut command = Command::new(home("infra/smoke.sh"));
+    command.args(["--url", url, "--within", "2"]).env_clear().env("PATH", "/usr/bin:/bin");
+    command.envs([("APP_ID", "1"), ("APP_KEY", "app-key"), ("APP_SECRET", secret)]).kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), said.into_owned())
+}
+
+#[tokio::test]
+async fn a_server_is_tried_from_outside() {
+    let node = Node::start();
+    let url = format!("http://{}", node.address);
+    let (is_well, said) = smoke(&url, "app-secret").await;
+    assert!(is_well && said.contains("a client is greeted") && said.contains("may publish"), "{said}");
+    let (is_well, said) = smoke(&url, "other-secret").await;
+    assert!(!is_well && said.contains("a signed request is refused"), "{said}");
+    drop(node);
+    let (is_well, said) = smoke(&url, "app-secret").await;
+    assert!(!is_well && said.contains("does not answer 200 within 2 s"), "{said}");
+}
