@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
-# The image of a node, and with `--target worker` the package of the function that delivers webhooks. For linux/amd64 and
-# linux/arm64, each on such a machine or under emulation.
+# The image of a node; with `--target worker` the package of the function that delivers webhooks, and with `--target deploy`
+# the scripts that put it into AWS. For linux/amd64 and linux/arm64, each on such a machine or under emulation.
 #
 #   docker build -t socket-rush .
 #   docker run --read-only -p 6001:6001 -e APP_ID=1 -e APP_KEY=app-key -e APP_SECRET=app-secret socket-rush
@@ -27,6 +27,13 @@ RUN newest=$(objdump -T /out/bootstrap | grep -oE 'GLIBC_[0-9.]+' | sort -uV | t
 
 FROM scratch AS worker
 COPY --from=build /out/worker.zip /
+
+# For localstack/docker-compose.yml.
+FROM python:3.12-slim-bookworm AS deploy
+RUN pip install --no-cache-dir awscli==1.46.3
+COPY infra /infra
+COPY --from=build /out/worker.zip /worker.zip
+ENTRYPOINT ["/infra/deploy.sh"]
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS node
 COPY --from=build /out/socket-rush /usr/local/bin/socket-rush

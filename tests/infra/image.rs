@@ -40,4 +40,7 @@ fn the_image_is_built_with_the_compiler_of_the_workspace_and_runs_as_nobody() {
     let last = file.rsplit("\nFROM ").next().expect("a stage");
     assert!(last.contains(":nonroot AS node"), "{last}");
     assert!(!last.contains("RUN "), "there is nothing that could run");
+    let tests = fs::read_to_string(home("tests/aws.requirements.txt")).expect("it is there");
+    let cli = file.split_whitespace().find(|word| word.starts_with("awscli==")).expect("a version");
+    assert!(tests.lines().any(|line| line == cli), "tests run with another than {cli}");
 }

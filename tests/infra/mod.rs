@@ -2,6 +2,7 @@
 
 mod emulated;
 mod image;
+mod laptop;
 mod rights;
 mod templates;
 mod watching;
