@@ -1,10 +1,10 @@
-//! What is watched exists: alarms and widgets of AWS' own metrics.
+//! What is named exists: metrics of AWS by alarms and widgets, our settings by the table for those who move here.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::Value;
 
-use super::{TEMPLATES, properties, within};
+use super::{TEMPLATES, home, properties, within};
 
 /// The metrics that AWS documents for what the templates make, of those that are worth a look.
 const METRICS: &[(&str, &[&str])] = &[
@@ -88,4 +88,20 @@ fn the_dashboard_shows_metrics_that_there_are() {
         }
     }
     assert_eq!(places.len(), 12);
+}
+
+#[test]
+fn whoever_moves_here_is_told_of_settings_that_there_are() {
+    let read = |path| fs::read_to_string(home(path)).expect("it is there");
+    let (guide, readme) = (read("infra/README.md"), read("README.md"));
+    let rows = guide.lines().skip_while(|line| !line.starts_with("| Pusher's dashboard |")).skip(2);
+    let rows: Vec<_> = rows.take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 15, "{rows:?}");
+    for row in rows {
+        let ours = row.trim_end_matches(" |").rsplit(" | ").next().expect("a column");
+        for name in ours.split(", ").map(|name| name.trim_matches('`')) {
+            let name = name.split('=').next().expect("a name");
+            assert!(readme.contains(&format!("| `{name}`")), "{name} is no setting: {row}");
+        }
+    }
 }
