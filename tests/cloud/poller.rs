@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use super::{accepted, apps, job, number_in};
 use crate::support::{
     aws::Aws,
@@ -164,6 +166,29 @@ async fn what_is_tried_for_long_is_kept_from_others() {
     for poller in pollers {
         poller.stop().await;
     }
+    assert!(receiver.arrived().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_poller_has_no_room_for_is_given_back_and_comes_again() {
+    let (aws, mut receiver) = (Aws::start().await, Receiver::start().await);
+    aws.create_queue("webhooks", 30, 100).await;
+    receiver.always_answer("/hook", Answer::Hang);
+    // A hundred more than it holds for one endpoint, and one for another.
+    let mut jobs = jobs(&receiver, 50, 1_100);
+    jobs.push(("other".into(), job(&receiver, "/other", "other", 1_100)));
+    aws.send("webhooks", &by_reference(&jobs)).await;
+    let poller = poller(&aws, "webhooks", &[]);
+    while poller.metric("socket_rush_poller_messages_returned_total").await < 100 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(accepted(&mut receiver, 1).await, ["1100"], "another endpoint's is delivered meanwhile");
+    receiver.always_answer("/hook", Answer::Status(200));
+    let mut numbers = accepted(&mut receiver, 1_100).await;
+    numbers.sort_by_key(|number| number.parse::<usize>().expect("a number"));
+    assert!(numbers.into_iter().eq((0..1_100).map(|number| number.to_string())));
+    aws.drained("webhooks").await;
+    poller.stop().await;
     assert!(receiver.arrived().is_empty());
 }
 

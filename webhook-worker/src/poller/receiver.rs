@@ -1,7 +1,11 @@
 //! Gets messages, hands their jobs to the lanes, and learns their fates.
 
 use std::{
-    collections::HashSet, future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed,
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
@@ -23,8 +27,13 @@ use crate::{
 /// nobody would have the messages until their time is over; so this is also what the end of a poller may have to wait for.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// For how long others, or this process later, are to have what the lanes have no room for.
+/// For how long others, or this process later, are to have what the lanes have no room for, when it was received for the
+/// first time. Each further time it is as much longer: what waits behind a dead endpoint for long is not to take the receives
+/// of everybody else, nor to be received so often that the queue gives it up.
 const COME_AGAIN: Duration = Duration::from_secs(10);
+
+/// It is never longer than this.
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// What became of a message.
 #[derive(Debug)]
@@ -61,8 +70,9 @@ impl Receiver {
             match received {
                 Ok(messages) => {
                     failures = 0;
-                    let time = if *stopping.borrow() { Duration::ZERO } else { COME_AGAIN };
                     let returned = self.take_all(messages);
+                    let is_stopping = *stopping.borrow();
+                    let time = |receives| if is_stopping { Duration::ZERO } else { come_again(receives) };
                     give_back(&shared, returned, time).await;
                 }
                 Err(failure) => {
@@ -143,19 +153,39 @@ async fn tell(fates: &mpsc::Sender<Settled>, settled: Settled) {
     let _ = fates.send(settled).await;
 }
 
-/// Leaves messages to others, and perhaps to this process later, once this time is over.
-async fn give_back(shared: &Shared, returned: Vec<Received>, time: Duration) {
-    if returned.is_empty() {
-        return;
-    }
+/// How long a message that was received so often and found no room is left alone.
+fn come_again(receives: u32) -> Duration {
+    COME_AGAIN.saturating_mul(receives.max(1)).min(LONGEST)
+}
+
+/// Leaves messages to others, and perhaps to this process later, once the time is over for each by its number of receives.
+async fn give_back(shared: &Shared, returned: Vec<Received>, time: impl Fn(u32) -> Duration) {
     shared.figures.counts.returned.fetch_add(returned.len() as u64, Relaxed);
-    for message in &returned {
+    let mut handles: BTreeMap<Duration, Vec<String>> = BTreeMap::new();
+    for message in returned {
         shared.held.remove(&message.id);
+        handles.entry(time(message.receives)).or_default().push(message.handle);
     }
-    let handles: Vec<_> = returned.into_iter().map(|message| message.handle).collect();
-    if let Err(failure) = shared.queue.hide(&handles, time).await {
-        // Then they come again after their usual time.
-        shared.figures.failed();
-        warn!(%failure, "{} webhooks could not be given back at once: {failure}", handles.len());
+    for (time, handles) in handles {
+        if let Err(failure) = shared.queue.hide(&handles, time).await {
+            // Then they come again after their usual time.
+            shared.figures.failed();
+            warn!(%failure, "{} webhooks could not be given back at once: {failure}", handles.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_again_and_again_comes_less_and_less_often() {
+        for (receives, seconds) in [(0, 10), (1, 10), (2, 20), (7, 70), (60, 600), (61, 600), (u32::MAX, 600)]
+        {
+            assert_eq!(come_again(receives), Duration::from_secs(seconds));
+        }
+        // So a webhook that is given up after five minutes has been received eight times, and not thirty times.
+        assert!((1..=8).map(come_again).sum::<Duration>() > Duration::from_mins(5));
     }
 }
