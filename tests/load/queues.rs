@@ -1,5 +1,8 @@
 //! Very many webhooks through each of the queues to one endpoint: none is lost, and this says how fast it goes and what it
 //! costs.
+//!
+//! The rate through SQS is the emulator's and no queue's: whoever waits there for messages is looked after ten times a second.
+//! What node and poller use of the processors is theirs.
 
 use std::{
     collections::HashMap,
