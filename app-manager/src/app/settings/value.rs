@@ -89,8 +89,7 @@ impl Kind {
             | Self::Digits
             | Self::Url(_)
             | Self::Secret(_)
-            | Self::Password(_)
-            | Self::Unavailable(_) => (raw.is_string(), "a string"),
+            | Self::Password(_) => (raw.is_string(), "a string"),
         };
         if sound { Ok(()) } else { Err(format!("must be kept as {name}")) }
     }
