@@ -1,11 +1,12 @@
 //! A running node: the one place that turns settings into parts and puts them together.
 
+pub(crate) mod app_store;
 mod changes;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use app_manager::{apps::Apps, store::ArrayStore};
+use app_manager::apps::Apps;
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -19,6 +20,7 @@ use webhook_worker::{
     worker::{Lanes, Limits},
 };
 
+use self::app_store::AppStore;
 #[cfg(feature = "aws")]
 use crate::webhooks::CloudQueue;
 use crate::{
@@ -57,6 +59,8 @@ pub struct Node {
     tally: Arc<Tally>,
     others: Option<Others>,
     cache: Option<RedisCache>,
+    /// Where the apps are, if they are not in the settings.
+    app_store: Option<AppStore>,
     tasks: JoinSet<()>,
 }
 
@@ -72,8 +76,8 @@ impl Node {
         let listener = bind(config.listen)?;
         let metrics = config.metrics.map(bind).transpose().context("cannot serve metrics")?;
         let tally = Arc::new(Tally::new(config.apps.iter().map(|app| app.id.clone())));
-        let apps = Apps::new(ArrayStore::new(config.apps)?);
         let mut tasks = JoinSet::new();
+        let (app_store, apps) = app_store::open(&config.app_manager, config.apps, config.app_freshness)?;
         let certificate = config.tls.map(|files| renewed_certificate(files, &mut tasks)).transpose()?;
         let lanes = lanes(&apps, config.webhook_delivery, config.webhook_schedule);
         let queue = queue(config.queue, &config.redis, lanes, &mut tasks)?;
@@ -113,7 +117,6 @@ impl Node {
         let http =
             Http::new(api, around_requests(&config.cors_allowed_origins, &config.log), Arc::clone(&tally));
         let front = Front { sockets: sockets.clone(), http, certificate };
-        let grace = config.shutdown_grace;
         Ok(Self {
             listener,
             metrics,
@@ -123,10 +126,11 @@ impl Node {
             sockets,
             webhooks,
             readiness,
-            grace,
+            grace: config.shutdown_grace,
             tally,
             others,
             cache,
+            app_store,
             tasks,
         })
     }
@@ -145,12 +149,15 @@ impl Node {
     }
 
     /// Waits until the other nodes know of this one, if there may be any, until it reaches the cache, and until it is known
-    /// that the queue of webhooks is there. A node whose Redis or whose cloud is away serves all the same; without Redis, it
-    /// is not ready.
+    /// that the queue of webhooks and the database of apps are there. A node whose Redis or whose cloud is away serves all
+    /// the same; without Redis, it is not ready.
     ///
     /// # Errors
-    /// If the queue is not there.
+    /// If the queue or the database is not there.
     pub async fn join(&self) -> anyhow::Result<()> {
+        if let Some(store) = &self.app_store {
+            store.find().await?;
+        }
         self.webhooks.find_queue(JOIN).await.context("webhooks have nowhere to go")?;
         let joined = async {
             match &self.others {
@@ -189,6 +196,7 @@ impl Node {
             tally,
             others,
             cache: _,
+            app_store: _,
             mut tasks,
         } = self;
         if let Some(listener) = metrics {

@@ -95,6 +95,22 @@ pub const AWS_ENDPOINT_URL: Setting = Setting::new(
     "URL to call instead of AWS' own, such as an emulator's",
 );
 
+/// Where a worker finds the apps.
+const APP_MANAGER: Setting = Setting::new(
+    "app_manager",
+    Kind::Choice(&["array", "dynamodb"]),
+    Some("array"),
+    "Where the apps come from: these settings (`array`), or the table that nodes have them from (`dynamodb`)",
+);
+
+/// Which table has the apps.
+pub const DYNAMODB_TABLE: Setting = Setting::new(
+    "dynamodb_table",
+    Kind::Text(table_name),
+    Some("socket-rush-apps"),
+    "Name of the table in DynamoDB that has the apps",
+);
+
 /// The least important lines that are written.
 pub const LOG_LEVEL: Setting = Setting::new(
     "log_level",
@@ -123,6 +139,10 @@ const CONFIG_FILE: Setting = Setting::new(
 /// The settings of the Lambda function, which come from its environment.
 pub static LAMBDA_SETTINGS: &[Setting] = &[
     CONFIG_FILE,
+    APP_MANAGER,
+    DYNAMODB_TABLE,
+    AWS_REGION,
+    AWS_ENDPOINT_URL,
     WEBHOOK_BLOCK_PRIVATE_ADDRESSES,
     WEBHOOK_ALLOW_NETWORKS,
     WEBHOOK_DENY_NETWORKS,
@@ -136,6 +156,8 @@ pub static LAMBDA_SETTINGS: &[Setting] = &[
 /// The settings of the poller.
 pub static POLLER_SETTINGS: &[Setting] = &[
     CONFIG_FILE,
+    APP_MANAGER,
+    DYNAMODB_TABLE,
     SQS_QUEUE_URL,
     AWS_REGION,
     AWS_ENDPOINT_URL,
@@ -233,6 +255,15 @@ pub fn some_text(text: &str) -> Result<String, String> {
 pub fn some_word(text: &str) -> Result<String, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("must not be empty or contain white space".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of a table.
+fn table_name(text: &str) -> Result<String, String> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if !(3..=255).contains(&text.len()) || !text.bytes().all(sound) {
+        return Err("must be 3 to 255 letters, digits, '_', '-' or '.'".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -16,7 +16,7 @@ use webhook_worker::{
     job::{Job, now_ms},
 };
 
-use crate::config::Config;
+use crate::{config::Config, node::app_store::AppStore};
 
 /// The channel that the webhook tells of. Nobody can subscribe to it by accident.
 const CHANNEL: &str = "socket-rush-test";
@@ -28,8 +28,7 @@ pub(super) async fn run(
     app_id: Option<&str>,
     output: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let is_meant = |app: &&App| app_id.is_none_or(|id| app.id.as_str() == id);
-    let app = config.apps.iter().find(is_meant).context("there is no such app")?;
+    let app = app(config, app_id).await?;
     let target = WebhookTarget {
         endpoint: endpoint(address)?,
         event_types: Vec::new(),
@@ -41,7 +40,7 @@ pub(super) async fn run(
     let job = Job::render(&app.id, &target, &[event], now_ms());
     let deliverer = Deliverer::new(config.webhook_delivery.clone());
     let began = Instant::now();
-    let outcome = deliverer.attempt(app, &job, 1).await;
+    let outcome = deliverer.attempt(&app, &job, 1).await;
     let took = began.elapsed().as_millis();
     let (is_taken, what) = match outcome {
         Outcome::Delivered { status } => (true, format!("taken with {status}")),
@@ -65,4 +64,14 @@ fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
         }
         _ => Ok(Endpoint::Url(address.to_owned())),
     }
+}
+
+/// The app with this id, or else the first; where they are in a database, none is.
+async fn app(config: &Config, id: Option<&str>) -> anyhow::Result<App> {
+    let found = match (AppStore::of(&config.app_manager)?, id) {
+        (Some(store), Some(id)) => store.records().by_id(id).await?,
+        (Some(_), None) => anyhow::bail!("apps are in a database: name one with --app"),
+        (None, id) => config.apps.iter().find(|app| id.is_none_or(|id| app.id.as_str() == id)).cloned(),
+    };
+    found.context("there is no such app")
 }

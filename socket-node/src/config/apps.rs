@@ -4,6 +4,9 @@ use app_manager::app::settings::{APP_SETTINGS, CREDENTIALS, Problems, Setting, V
 
 use super::gather::Gathered;
 
+/// The setting that says where apps are.
+pub(super) const APP_MANAGER: &str = "app_manager";
+
 /// The values of one app, from all sources.
 #[derive(Debug)]
 pub(super) struct AppValues {
@@ -17,6 +20,11 @@ pub(super) struct AppValues {
 ///
 /// The same id is the same app, and flags and environment speak of it key by key; another id is one more app.
 pub(super) fn settle(gathered: &Gathered, problems: &mut Problems) -> Vec<AppValues> {
+    let manager = gathered.server.text(APP_MANAGER).unwrap_or_default();
+    if manager != "array" {
+        refuse_apps_of_settings(gathered, &manager, problems);
+        return Vec::new();
+    }
     let mut apps: Vec<_> = gathered
         .file_apps
         .iter()
@@ -30,6 +38,19 @@ pub(super) fn settle(gathered: &Gathered, problems: &mut Problems) -> Vec<AppVal
     }
     refuse_duplicates(&apps, problems);
     apps
+}
+
+/// Where apps are in a database, nobody would find those of the settings.
+fn refuse_apps_of_settings(gathered: &Gathered, manager: &str, problems: &mut Problems) {
+    let given = gathered.flags_app.clone().or(&gathered.environment_app);
+    let origins = gathered.file_apps.iter().map(|app| app.origin.as_str());
+    for origin in given.iter().map(|(_, value)| value.source.as_str()).chain(origins) {
+        let what = format!(
+            "is about an app, and with app_manager {manager} apps are in a database; \
+             'socket-rush apps create' and 'import' put them there"
+        );
+        problems.add(origin, what);
+    }
 }
 
 fn add_given_app(apps: &mut Vec<AppValues>, given: Values, gathered: &Gathered, problems: &mut Problems) {

@@ -9,7 +9,7 @@ use serde::{
 use serde_json::{Map, Value as Json};
 
 /// Parses a text. The error says where in it the mistake is.
-pub(super) fn parse(text: &str) -> Result<Json, serde_json::Error> {
+pub(crate) fn parse(text: &str) -> Result<Json, serde_json::Error> {
     serde_json::from_str(text).map(|Unambiguous(json)| json)
 }
 

@@ -31,8 +31,8 @@ pub use readme::table;
 pub use redis::{Password, RedisConfig, RedisUrl, SentinelConfig};
 pub use server_settings::SERVER_SETTINGS;
 pub use typed::{
-    CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel,
-    ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
+    AppManager, AppTable, CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log, LogFormat,
+    LogLevel, ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
 };
 
 /// What the command line asks for.
@@ -73,7 +73,33 @@ where
 {
     let args = args.into_iter().skip(1).map(Into::into).collect();
     let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    load_in(Path::new(""), args, &environment)
+    load_in(Path::new(""), args, &environment, Purpose::Serving)
+}
+
+/// [`load`], for somebody who does not serve: which apps the settings have is of no interest.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load_without_apps<A, E, N, V>(args: A, environment: E) -> Result<Startup, ConfigErrors>
+where
+    A: IntoIterator,
+    A::Item: Into<OsString>,
+    E: IntoIterator<Item = (N, V)>,
+    N: Into<OsString>,
+    V: Into<OsString>,
+{
+    let args = args.into_iter().skip(1).map(Into::into).collect();
+    let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    load_in(Path::new(""), args, &environment, Purpose::Other)
+}
+
+/// What the settings are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A node, which needs apps.
+    Serving,
+    /// Something else.
+    Other,
 }
 
 /// [`load`], with relative paths starting from `directory`.
@@ -81,6 +107,7 @@ fn load_in(
     directory: &Path,
     args: Vec<OsString>,
     environment: &environment::Variables,
+    purpose: Purpose,
 ) -> Result<Startup, ConfigErrors> {
     let mut problems = Problems::default();
     let flags = flags::read(args, &mut problems);
@@ -91,7 +118,10 @@ fn load_in(
         return Ok(Startup::Print(format!("socket-rush {}\n", env!("CARGO_PKG_VERSION"))));
     }
     let gathered = gather::gather(directory, flags, environment, &mut problems);
-    let apps = apps::settle(&gathered, &mut problems);
+    let apps = match purpose {
+        Purpose::Serving => apps::settle(&gathered, &mut problems),
+        Purpose::Other => Vec::new(),
+    };
     let config = server::build(&gathered.server, &apps, &mut problems);
     if !problems.is_empty() {
         return Err(ConfigErrors { lines: problems.into_lines() });

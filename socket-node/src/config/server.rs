@@ -12,16 +12,16 @@ use app_manager::{
 };
 use webhook_worker::{
     deliver::{Cause, is_built_for},
-    settings::{SNS_TOPIC_ARN, SQS_QUEUE_URL, access, delivery, schedule},
+    settings::{DYNAMODB_TABLE, SNS_TOPIC_ARN, SQS_QUEUE_URL, access, delivery, schedule},
     target::{self, AddressPolicy, Target},
 };
 
 use super::{
-    apps::AppValues,
+    apps::{APP_MANAGER, AppValues},
     redis,
     typed::{
-        CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log, LogFormat, LogLevel,
-        ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
+        AppManager, AppTable, CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log,
+        LogFormat, LogLevel, ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
     },
 };
 
@@ -50,6 +50,7 @@ pub(super) fn build(server: &Values, apps: &[AppValues], problems: &mut Problems
         webhook_schedule: schedule(server),
         shutdown_grace: Duration::from_secs(server.number("shutdown_grace_seconds")),
         redis: redis::build(server, problems),
+        app_manager: app_manager(server, problems),
         apps,
         app_freshness: Freshness {
             app: Duration::from_secs(server.number("app_cache_ttl_seconds")),
@@ -128,6 +129,21 @@ fn redis_driver(server: &Values, key: &str) -> Driver {
     match text(server, key).as_str() {
         "redis" => Driver::Redis,
         _ => Driver::Local,
+    }
+}
+
+/// Where the apps are. What names a place is needed only there.
+fn app_manager(server: &Values, problems: &mut Problems) -> AppManager {
+    match text(server, APP_MANAGER).as_str() {
+        "dynamodb" => {
+            if cfg!(not(feature = "aws")) {
+                let what = "this server was built without AWS (the cargo feature 'aws')";
+                problems.add(server.source(APP_MANAGER), what);
+            }
+            let name = text(server, DYNAMODB_TABLE.key);
+            AppManager::DynamoDb(AppTable { name, access: access(server) })
+        }
+        _ => AppManager::Array,
     }
 }
 

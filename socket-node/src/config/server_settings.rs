@@ -2,7 +2,7 @@
 
 use app_manager::app::settings::{Kind, Places, Setting, read_origin};
 use webhook_worker::settings::{
-    AWS_ENDPOINT_URL, AWS_REGION, LOG_FORMAT, LOG_LEVEL, SNS_TOPIC_ARN, SQS_QUEUE_URL,
+    AWS_ENDPOINT_URL, AWS_REGION, DYNAMODB_TABLE, LOG_FORMAT, LOG_LEVEL, SNS_TOPIC_ARN, SQS_QUEUE_URL,
     WEBHOOK_ALLOW_NETWORKS, WEBHOOK_BLOCK_PRIVATE_ADDRESSES, WEBHOOK_DENY_NETWORKS,
     WEBHOOK_RETRY_MAX_GAP_SECONDS, WEBHOOK_RETRY_SECONDS, ip_address, some_text,
 };
@@ -61,7 +61,13 @@ pub static SERVER_SETTINGS: &[Setting] = &[
         Some("local"),
         "Where webhooks wait to be delivered",
     ),
-    Setting::new("app_manager", Kind::Choice(&["array"]), Some("array"), "Where the apps come from"),
+    Setting::new(
+        "app_manager",
+        Kind::Choice(&["array", "dynamodb"]),
+        Some("array"),
+        "Where the apps come from: these settings (`array`), or a database that `socket-rush apps` looks after",
+    ),
+    DYNAMODB_TABLE,
     Setting::new(
         "app_cache_ttl_seconds",
         Kind::Number { least: 1, most: 3_600 },

@@ -15,7 +15,7 @@ use std::{ffi::OsString, fs};
 
 use tempfile::TempDir;
 
-use super::{Config, ConfigErrors, Startup, environment::Variables, load_in};
+use super::{Config, ConfigErrors, Purpose, Startup, environment::Variables, load_in};
 
 /// Stands for every secret. No test may ever see it in an error or in any other output.
 const CANARY: &str = "canary-5ecret";
@@ -77,7 +77,7 @@ impl Operator {
     }
 
     fn load(&self) -> Result<Startup, ConfigErrors> {
-        load_in(self.directory.path(), self.args.clone(), &self.environment)
+        load_in(self.directory.path(), self.args.clone(), &self.environment, Purpose::Serving)
     }
 
     fn config(&self) -> Config {

@@ -44,7 +44,9 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// The Redis that drivers named `redis` would use.
     pub redis: RedisConfig,
-    /// The apps that are served.
+    /// Where the apps are.
+    pub app_manager: AppManager,
+    /// The apps that are served, if the settings have them.
     pub apps: Vec<App>,
     /// For how long it is good what a database says of apps.
     pub app_freshness: Freshness,
@@ -83,6 +85,24 @@ pub enum Driver {
     Local,
     /// The Redis of the settings.
     Redis,
+}
+
+/// Where the apps are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppManager {
+    /// In the settings.
+    Array,
+    /// In a table of DynamoDB.
+    DynamoDb(AppTable),
+}
+
+/// A table of apps, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppTable {
+    /// Its name.
+    pub name: String,
+    /// How AWS is reached.
+    pub access: Access,
 }
 
 /// Where webhooks wait.
@@ -222,7 +242,9 @@ impl fmt::Debug for Config {
             .field("webhook_schedule", &self.webhook_schedule)
             .field("shutdown_grace", &self.shutdown_grace)
             .field("redis", &self.redis)
+            .field("app_manager", &self.app_manager)
             .field("apps", &apps)
+            .field("app_freshness", &self.app_freshness)
             .field("notices", &self.notices)
             .finish()
     }

@@ -60,8 +60,13 @@ async fn run(settings: Settings, queue: &str) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the address")?;
     let limits = Limits { schedule: settings::schedule(values), ..Limits::default() };
     let deliverer = Deliverer::new(settings::delivery(values));
-    let lanes = Lanes::new(deliverer, settings.apps, poller::limits(limits));
     let (figures, mut tasks) = (Figures::default(), JoinSet::new());
+    let apps = settings.apps.clone();
+    tasks.spawn(async {
+        apps.keep_fresh().await;
+        Ok(())
+    });
+    let lanes = Lanes::new(deliverer, settings.apps, poller::limits(limits));
     tasks.spawn(health::serve(listener, lanes.clone(), figures.clone()));
     writeln!(std::io::stdout(), "webhook-poller {} listening on {address}", env!("CARGO_PKG_VERSION"))
         .context("cannot write to standard output")?;

@@ -6,6 +6,8 @@ use std::{
     fs,
     path::Path,
 };
+#[cfg(feature = "dynamodb")]
+use std::{sync::Arc, time::Duration};
 
 use app_manager::{
     app::{
@@ -15,7 +17,17 @@ use app_manager::{
     apps::Apps,
     store::ArrayStore,
 };
+#[cfg(feature = "dynamodb")]
+use app_manager::{apps::Freshness, store::dynamodb::DynamoDbStore};
 use serde_json::{Map, Value as Json};
+
+use super::APP_MANAGER;
+#[cfg(feature = "dynamodb")]
+use super::{DYNAMODB_TABLE, access};
+
+/// For how long a worker takes an app for what it was. A secret that was replaced signs so long, which its overlap covers.
+#[cfg(feature = "dynamodb")]
+const FRESHNESS: Freshness = Freshness { app: Duration::from_secs(60), miss: Duration::from_secs(5) };
 
 /// The variable that holds the apps as a JSON array, where there is no file to put them into.
 const APPS: &str = "APPS";
@@ -49,16 +61,46 @@ pub fn read(
     }
     of_variable(environment, &mut apps, &mut problems);
     of_credentials(environment, &mut apps, &mut problems);
+    let values = values.or(&file);
+    let apps = match values.text(APP_MANAGER.key).as_deref() {
+        Some("dynamodb") => of_table(&values, &apps, &mut problems),
+        _ => of_settings(apps, &mut problems),
+    };
+    match apps {
+        Some(apps) if problems.is_empty() => Ok(Settings { values, apps }),
+        _ => Err(problems.into_lines()),
+    }
+}
+
+/// The apps of the settings.
+fn of_settings(apps: Vec<App>, problems: &mut Problems) -> Option<Apps> {
     if apps.is_empty() && problems.is_empty() {
         let what = "none is configured; name a config file with 'applications', or set APPS to a JSON array of them, \
                     or APP_ID, APP_KEY and APP_SECRET";
         problems.add("app", what);
     }
-    let apps = ArrayStore::new(apps).map_err(|error| problems.add("app", error));
-    match apps {
-        Ok(apps) if problems.is_empty() => Ok(Settings { values: values.or(&file), apps: Apps::new(apps) }),
-        _ => Err(problems.into_lines()),
+    ArrayStore::new(apps).map(Apps::new).map_err(|error| problems.add("app", error)).ok()
+}
+
+/// The apps of the table that the settings name, which nobody has asked yet. Nobody would find any of the settings.
+#[cfg(feature = "dynamodb")]
+fn of_table(values: &Values, of_settings: &[App], problems: &mut Problems) -> Option<Apps> {
+    if !of_settings.is_empty() {
+        let what = "is in the settings, and with app_manager dynamodb apps are in a table; \
+                    'socket-rush apps import' puts them there";
+        of_settings.iter().for_each(|app| problems.add(format_args!("app {}", app.id), what));
     }
+    let table = values.text(DYNAMODB_TABLE.key)?;
+    let store = DynamoDbStore::new(access(values), &table);
+    Some(Apps::cached(Arc::new(store), FRESHNESS))
+}
+
+/// Only who reads the table of a program that has no such choice gets here.
+#[cfg(not(feature = "dynamodb"))]
+fn of_table(values: &Values, _of_settings: &[App], problems: &mut Problems) -> Option<Apps> {
+    let what = "this program was built without DynamoDB (the cargo feature 'dynamodb')";
+    problems.add(values.source(APP_MANAGER.key), what);
+    None
 }
 
 /// `--name value`, `--name=value`, and `--name` alone for a switch.

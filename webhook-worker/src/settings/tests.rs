@@ -52,6 +52,25 @@ fn apps_come_from_the_file_the_variable_and_the_credentials() {
 }
 
 #[test]
+fn apps_come_from_a_table_where_one_is_chosen() {
+    for (args, variables) in [
+        ("--app-manager dynamodb --dynamodb-table their-apps", vec![]),
+        ("", vec![("APP_MANAGER", "dynamodb"), ("DYNAMODB_TABLE", "their-apps")]),
+    ] {
+        let settings = read_poller(args, &variables).unwrap();
+        assert_eq!(settings.values.text("dynamodb_table").as_deref(), Some("their-apps"));
+        // Nobody has been asked yet.
+        assert!(settings.apps.known("1").is_none());
+    }
+    let apps = json!([app("1")]).to_string();
+    assert_eq!(
+        read_poller("--app-manager dynamodb", &[("APPS", &apps)]).unwrap_err(),
+        ["app 1: is in the settings, and with app_manager dynamodb apps are in a table; \
+          'socket-rush apps import' puts them there"]
+    );
+}
+
+#[test]
 fn an_app_twice_or_none_at_all_is_refused() {
     let twice = json!([app("1"), app("1")]).to_string();
     assert_eq!(read_poller("", &[("APPS", &twice)]).unwrap_err(), ["app: two apps have the id '1'"]);

@@ -1,0 +1,96 @@
+//! Where the apps are, as the settings say.
+
+use std::sync::Arc;
+
+#[cfg(feature = "aws")]
+use app_manager::store::dynamodb::{DynamoDbStore, ProbeError};
+use app_manager::{
+    app::App,
+    apps::{Apps, Freshness},
+    store::{ArrayStore, Lookup, Records},
+};
+#[cfg(feature = "aws")]
+use tracing::warn;
+
+use crate::config::{AppManager, AppTable};
+
+/// The database that the settings name, and the apps in it; if they name none, the apps that they have themselves.
+///
+/// # Errors
+/// If this server was built without it, or two apps of the settings cannot be told apart.
+pub(super) fn open(
+    manager: &AppManager,
+    of_settings: Vec<App>,
+    freshness: Freshness,
+) -> anyhow::Result<(Option<AppStore>, Apps)> {
+    let store = AppStore::of(manager)?;
+    let apps = match &store {
+        None => Apps::new(ArrayStore::new(of_settings)?),
+        Some(store) => Apps::cached(store.lookup(), freshness),
+    };
+    Ok((store, apps))
+}
+
+/// A database of apps.
+#[derive(Clone, Debug)]
+pub(crate) enum AppStore {
+    /// A table of DynamoDB.
+    #[cfg(feature = "aws")]
+    DynamoDb(Arc<DynamoDbStore>),
+}
+
+impl AppStore {
+    /// The database that the settings name; `None` if the apps are in the settings themselves.
+    ///
+    /// # Errors
+    /// If this server was built without it.
+    pub(crate) fn of(manager: &AppManager) -> anyhow::Result<Option<Self>> {
+        match manager {
+            AppManager::Array => Ok(None),
+            AppManager::DynamoDb(table) => Self::dynamodb(table).map(Some),
+        }
+    }
+
+    #[cfg(feature = "aws")]
+    fn dynamodb(table: &AppTable) -> anyhow::Result<Self> {
+        Ok(Self::DynamoDb(Arc::new(DynamoDbStore::new(table.access.clone(), &table.name))))
+    }
+
+    #[cfg(not(feature = "aws"))]
+    fn dynamodb(table: &AppTable) -> anyhow::Result<Self> {
+        anyhow::bail!("the table '{}' cannot be used without AWS", table.name)
+    }
+
+    fn lookup(&self) -> Arc<dyn Lookup> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// For whoever looks after the apps.
+    pub(crate) fn records(&self) -> Arc<dyn Records> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// Waits until it is known whether apps can be looked up. A database that is away may come back.
+    ///
+    /// # Errors
+    /// If it is there, but is no database of apps.
+    pub(super) async fn find(&self) -> anyhow::Result<()> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(store) => match store.probe().await {
+                Ok(()) => {}
+                Err(error @ ProbeError::Unavailable(..)) => {
+                    warn!(%error, "{error}; this node serves without knowing any until it can");
+                }
+                Err(error @ ProbeError::Unusable(..)) => return Err(error.into()),
+            },
+        }
+        Ok(())
+    }
+}
