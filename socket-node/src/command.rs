@@ -1,7 +1,8 @@
 //! What `socket-rush` does beside serving: `socket-rush webhooks …` looks after webhooks that nobody could deliver, and
-//! tries whether an endpoint takes one. It reads the settings of a node, from the same places, to find the queue and the
-//! apps.
+//! tries whether an endpoint takes one; `socket-rush apps …` looks after the apps of a database. It reads the settings of
+//! a node, from the same places, to find the queue and the apps.
 
+mod apps;
 mod arguments;
 #[cfg(feature = "aws")]
 mod cloud;
@@ -17,32 +18,92 @@ use self::{
     arguments::{Arguments, Verb},
     dead_letter::{DeadLetter, Filter},
 };
-use crate::config::{Config, QueueDriver, RedisConfig};
+use crate::config::{self, Config, ConfigErrors, QueueDriver, RedisConfig, Startup};
 
-pub use arguments::{USAGE, is_meant, split};
+/// What a command is about: the first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Webhooks.
+    Webhooks,
+    /// Apps.
+    Apps,
+}
+
+impl Subject {
+    /// What the arguments, without the program's name, are about, if they are those of a command.
+    pub fn of(args: &[OsString]) -> Option<Self> {
+        match args.first()?.to_str()? {
+            "webhooks" => Some(Self::Webhooks),
+            "apps" => Some(Self::Apps),
+            _ => None,
+        }
+    }
+
+    /// What the words may be.
+    pub const fn usage(self) -> &'static str {
+        match self {
+            Self::Webhooks => arguments::USAGE,
+            Self::Apps => apps::USAGE,
+        }
+    }
+
+    /// Tells the words and flags of a command, of which the words come first, from the settings of a node.
+    pub fn split(self, args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
+        match self {
+            Self::Webhooks => arguments::split(args),
+            Self::Apps => apps::split(args),
+        }
+    }
+
+    /// Reads the settings of a node, as far as such a command is concerned with them.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(
+        self,
+        args: impl IntoIterator<Item = OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Startup, ConfigErrors> {
+        match self {
+            Self::Webhooks => config::load(args, environment),
+            Self::Apps => config::load_without_apps(args, environment),
+        }
+    }
+}
 
 /// A command that can be carried out.
 #[derive(Debug)]
-pub struct Command {
-    arguments: Arguments,
+pub struct Command(Arrangement);
+
+#[derive(Debug)]
+enum Arrangement {
+    Webhooks(Arguments),
+    Apps(apps::Arguments),
 }
 
 impl Command {
-    /// Reads the words and filters of a command, which [`split`] has told apart from settings.
+    /// Reads the words and flags of a command, which [`Subject::split`] has told apart from settings.
     ///
     /// # Errors
     /// What is wrong with them, one line each.
-    pub fn parse(words: &[OsString]) -> Result<Self, Vec<String>> {
-        Arguments::parse(words).map(|arguments| Self { arguments })
+    pub fn parse(subject: Subject, words: &[OsString]) -> Result<Self, Vec<String>> {
+        let arrangement = match subject {
+            Subject::Webhooks => Arrangement::Webhooks(Arguments::parse(words)?),
+            Subject::Apps => Arrangement::Apps(apps::Arguments::parse(words)?),
+        };
+        Ok(Self(arrangement))
     }
 
-    /// Carries it out with the settings of a node, and tells of it. `false` if there was nothing to be done, or if the
-    /// endpoint did not take the webhook.
+    /// Carries it out with the settings of a node, and tells of it. `false` if there was nothing to be done, or if some of it
+    /// was refused.
     ///
     /// # Errors
-    /// If the queue cannot be reached, or holds no dead letters that could be read.
+    /// If the queue or the database cannot be reached, or all of it was refused.
     pub async fn run(self, config: Config, output: &mut impl Write) -> anyhow::Result<bool> {
-        let Arguments { verb, filter } = self.arguments;
+        let Arguments { verb, filter } = match self.0 {
+            Arrangement::Webhooks(arguments) => arguments,
+            Arrangement::Apps(arguments) => return apps::run(arguments, &config, output).await,
+        };
         if let Verb::Test(url) = verb {
             return probe::run(&config, &url, filter.app.as_deref(), output).await;
         }

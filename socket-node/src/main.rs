@@ -4,7 +4,7 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use socket_node::{
-    command::{self, Command},
+    command::{Command, Subject},
     config::{self, Config, Startup},
     log,
     node::Node,
@@ -22,7 +22,10 @@ const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    if command::is_meant(&args[1..]) { look_after_webhooks(&args[1..]) } else { serve(args) }
+    match Subject::of(&args[1..]) {
+        Some(subject) => carry_out(subject, &args[1..]),
+        None => serve(args),
+    }
 }
 
 fn serve(args: Vec<OsString>) -> ExitCode {
@@ -46,16 +49,16 @@ fn serve(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// A command: it ends with 0 if it did something, and with 1 if there was nothing to be done.
-fn look_after_webhooks(args: &[OsString]) -> ExitCode {
-    let (words, settings) = command::split(args);
+/// A command: it ends with 0 if all of it is done, and with 1 if there was nothing to be done or some of it was refused.
+fn carry_out(subject: Subject, args: &[OsString]) -> ExitCode {
+    let (words, settings) = subject.split(args);
     if settings.iter().any(|flag| flag == "--help" || flag == "-h") {
-        println!("{}", command::USAGE);
+        println!("{}", subject.usage());
         return ExitCode::SUCCESS;
     }
     let settings = std::iter::once(OsString::new()).chain(settings);
-    let read = Command::parse(&words).and_then(|command| {
-        let startup = config::load(settings, std::env::vars_os()).map_err(|errors| errors.lines)?;
+    let read = Command::parse(subject, &words).and_then(|command| {
+        let startup = subject.load(settings, std::env::vars_os()).map_err(|errors| errors.lines)?;
         Ok((command, startup))
     });
     let (command, config) = match read {

@@ -5,7 +5,7 @@ use std::{ffi::OsString, time::Duration};
 use super::Filter;
 
 /// What the words may be.
-pub const USAGE: &str = "\
+pub(super) const USAGE: &str = "\
 socket-rush webhooks dlq ls|show|replay|purge [ID…] [filters] [settings]
 socket-rush webhooks test URL|ARN [--app ID] [settings]
 
@@ -34,13 +34,8 @@ pub(super) struct Arguments {
     pub(super) filter: Filter,
 }
 
-/// Whether the arguments, without the program's name, are those of a command.
-pub fn is_meant(args: &[OsString]) -> bool {
-    args.first().is_some_and(|word| word == "webhooks")
-}
-
 /// Tells the words and filters of a command, which come first here, from the settings of a node.
-pub fn split(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
+pub(super) fn split(args: &[OsString]) -> (Vec<OsString>, Vec<OsString>) {
     let (mut ours, mut settings) = (Vec::new(), Vec::new());
     let mut args = args.iter().peekable();
     while args.peek().is_some_and(|arg| !arg.to_string_lossy().starts_with('-')) {

@@ -27,6 +27,7 @@ use std::{ffi::OsString, fmt, path::Path};
 
 use app_manager::app::settings::Problems;
 
+pub(crate) use json::parse as parse_json;
 pub use readme::table;
 pub use redis::{Password, RedisConfig, RedisUrl, SentinelConfig};
 pub use server_settings::SERVER_SETTINGS;

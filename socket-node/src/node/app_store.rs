@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 #[cfg(feature = "aws")]
-use app_manager::store::dynamodb::{DynamoDbStore, ProbeError};
+use app_manager::store::dynamodb::{Creation, DynamoDbStore, ProbeError};
 use app_manager::{
     app::App,
     apps::{Apps, Freshness},
@@ -73,6 +73,20 @@ impl AppStore {
         match self {
             #[cfg(feature = "aws")]
             Self::DynamoDb(store) => Arc::clone(store) as _,
+        }
+    }
+
+    /// Makes what the apps are kept in, unless it is there; says what became of it.
+    ///
+    /// # Errors
+    /// If it cannot be made, or is there and is something else.
+    pub(crate) async fn create_table(&self) -> anyhow::Result<&'static str> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::DynamoDb(store) => match store.create_table().await? {
+                Creation::Created => Ok("the table is created"),
+                Creation::AlreadyThere => Ok("the table is there already"),
+            },
         }
     }
 
