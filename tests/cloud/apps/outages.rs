@@ -29,7 +29,7 @@ async fn survives(fault: Fault) {
     world.faults.set(&[fault]);
 
     moved(node, "app_cache_stale_total").await;
-    assert!(node.metric("app_lookup_errors_total").await > 0);
+    moved(node, "app_lookup_errors_total").await;
     for number in 0..20 {
         node.api().publish("room", "e", number).await;
         client.expect("e").await;
