@@ -182,7 +182,13 @@ impl Cache {
             self.counts.hits.one();
             return miss;
         }
-        landed(self.fly(name, Purpose::Discovery)?).await
+        let flight = self.fly(name, Purpose::Discovery)?;
+        if !self.is_away.load(Relaxed) {
+            return landed(flight).await;
+        }
+        // It goes on, but nobody is to wait long for a store that has not answered of late.
+        let late = || LookupError::Unavailable("it has not answered of late".to_owned());
+        timeout(PATIENCE, landed(flight)).await.unwrap_or_else(|_| Err(late()))
     }
 
     fn missed(&self, name: &Name) -> Option<Answer> {
