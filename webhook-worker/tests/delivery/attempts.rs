@@ -1,7 +1,13 @@
 //! One attempt.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use app_manager::{
+    app::App,
+    apps::{Apps, Freshness},
+    store::{Lookup, LookupError},
+};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
 use tokio::{net::TcpListener, time::Instant};
 use webhook_worker::{
     deliver::{Cause, Deliverer, DeliverySettings, Outcome},
@@ -50,6 +56,36 @@ async fn a_request_is_what_receivers_of_pusher_webhooks_expect() {
     assert!(request.header("Host").unwrap().starts_with("127.0.0.1:"));
     assert_eq!(request.header("Transfer-Encoding"), None);
     assert!(!request.head.contains(SECRET) && !job.to_json().contains(SECRET));
+}
+
+/// A store of apps that answers as it is told to.
+#[derive(Debug)]
+struct Told(Result<(), LookupError>);
+
+impl Lookup for Told {
+    fn by_id<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        ready(self.0.clone().map(|()| None)).boxed()
+    }
+
+    fn by_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        self.by_id(key)
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_be_looked_up_is_waited_for_and_one_that_is_gone_is_not() {
+    let receiver = Receiver::always(Answer::OK).await;
+    let job = job(&receiver.url(), &[event("a", 1)]);
+    let outcome = async |answer| {
+        let freshness = Freshness { app: Duration::from_secs(60), miss: Duration::from_secs(5) };
+        let apps = Apps::cached(Arc::new(Told(answer)), freshness);
+        deliverer(DEADLINE).attempt_for(&apps, &job, 1).await
+    };
+    let later = Outcome::Retry { cause: Cause::AppAway, retry_after: None };
+    assert_eq!(outcome(Err(LookupError::Unavailable("canary".into()))).await, later);
+    assert_eq!(outcome(Err(LookupError::Unreadable("canary".into()))).await, later);
+    assert_eq!(outcome(Ok(())).await, Outcome::Refused { cause: Cause::UnknownApp });
+    assert!(receiver.received().is_empty() && !Cause::AppAway.is_of_the_endpoint());
 }
 
 #[tokio::test]
