@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::app_set_everywhere;
 use crate::support::{
+    api::{Api, unix_seconds},
     client::QUERY,
     node::{Launch, Node},
     signing::Credentials,
@@ -42,6 +43,28 @@ async fn id_key_and_secret_are_those_of_the_app() {
         client.subscribe_private("private-room").await;
         node.api().publish("private-room", "hello", "1").await;
         client.expect("hello").await;
+    }
+}
+
+/// What the API answers to somebody with this secret, and whether a channel is open to them.
+async fn trusts(node: &Node, secret: &str) -> (u16, bool) {
+    let credentials = Credentials::new("1", "app-key", secret);
+    let status = Api::of(node, &credentials).get("/channels").await.status;
+    let mut client = node.connect_as(&credentials).await;
+    client.ask_private("private-room").await;
+    (status, client.frame().await.event == "pusher_internal:subscription_succeeded")
+}
+
+#[tokio::test]
+async fn the_previous_secret_counts_until_its_time_is_over() {
+    let now_ms = u64::try_from(unix_seconds()).expect("it is after 1970") * 1_000;
+    for (until, old) in [(now_ms + 3_600_000, (200, true)), (now_ms - 1, (401, false))] {
+        let settings = json!({"app_previous_secret": "the old one", "app_previous_secret_until": until});
+        for node in app_set_everywhere(&settings) {
+            assert_eq!(trusts(&node, "app-secret").await, (200, true));
+            assert_eq!(trusts(&node, "the old one").await, old);
+            assert_eq!(trusts(&node, "neither").await, (401, false));
+        }
     }
 }
 

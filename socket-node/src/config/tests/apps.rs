@@ -18,6 +18,28 @@ fn the_app_of_the_flags_joins_those_of_the_file() {
 }
 
 #[test]
+fn how_long_apps_are_remembered_can_be_set_everywhere() {
+    let seconds = std::time::Duration::from_secs;
+    let remembered = |operator: super::Operator| {
+        let freshness = operator.config().app_freshness;
+        (freshness.app, freshness.miss)
+    };
+    assert_eq!(remembered(one_app()), (seconds(60), seconds(5)));
+    let file = super::file_with(r#", "app_cache_ttl_seconds": 7, "app_cache_negative_ttl_seconds": 3"#);
+    for operator in [
+        one_app().args("--app-cache-ttl-seconds 7 --app-cache-negative-ttl-seconds 3"),
+        one_app().env("APP_CACHE_TTL_SECONDS", "7").env("APP_CACHE_NEGATIVE_TTL_SECONDS", "3"),
+        nothing().config_file(&file),
+    ] {
+        assert_eq!(remembered(operator), (seconds(7), seconds(3)));
+    }
+    assert_eq!(
+        one_app().args("--app-cache-ttl-seconds 0").error(),
+        "--app-cache-ttl-seconds: must be a whole number from 1 to 3600, not '0'"
+    );
+}
+
+#[test]
 fn credentials_may_come_from_different_sources() {
     let operator = nothing().args("--app-id 1").env("APP_KEY", "k").file(".env", "APP_SECRET='a b$c'\n");
     assert_eq!(operator.config().apps[0].key.as_str(), "k");
