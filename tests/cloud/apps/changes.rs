@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{DEADLINE, TTL, World, answer, path};
-use crate::support::{client::Client, node::Node, signing::Credentials};
+use crate::support::{client::Client, node::Node, receiver::Receiver, signing::Credentials};
 
 /// A client on each of the nodes, in a channel of its own.
 async fn clients(world: &World) -> [Client; 2] {
@@ -126,6 +126,64 @@ async fn a_secret_can_be_replaced_while_both_count() {
         let is_over = async || !takes(node, &second).await && !takes(node, &first).await;
         until(began, &format!("rotated at once on node {index}"), is_over).await;
         assert!(takes(node, &secret(&world).await).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_that_are_switched_on_tell_of_those_who_were_there_before() {
+    let world = World::start(2, &["--app-cache-ttl-seconds", "3600"]).await;
+    let mut receiver = Receiver::start().await;
+    let mut clients = clients(&world).await;
+    clients[0].subscribe_presence("presence-room", "ann", json!({})).await;
+    let webhooks = format!("update 1 --app-webhooks-enabled=true --app-webhook-url {}", receiver.url);
+    world.tell(&webhooks).await;
+    let began = Instant::now();
+    // A node that wants them tells of whoever comes, so it is known by then that it does.
+    for index in 0..2 {
+        let node = world.node(index);
+        let is_told = async || {
+            let mut client = node.connect().await;
+            client.subscribe(&format!("probe-{index}-{}", client.socket_id.replace('.', "-"))).await;
+            !receiver.arrived().is_empty()
+        };
+        until(began, &format!("webhooks on node {index}"), is_told).await;
+    }
+    clients[0].unsubscribe("presence-room").await;
+    clients[1].unsubscribe("private-1").await;
+    let mut awaited =
+        vec!["member_removed presence-room", "channel_vacated presence-room", "channel_vacated private-1"];
+    while !awaited.is_empty() {
+        let delivery = receiver.next_within(DEADLINE).await;
+        for event in delivery.events() {
+            let told =
+                [&event["name"], &event["channel"]].map(|text| text.as_str().unwrap_or_default().to_owned());
+            awaited.retain(|awaited| *awaited != told.join(" "));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_for_connections_counts_those_who_were_there_before() {
+    let world = World::start(2, &["--app-cache-ttl-seconds", "3600"]).await;
+    let clients = clients(&world).await;
+    world.tell("update 1 --app-max-connections 2").await;
+    let began = Instant::now();
+    for index in 0..2 {
+        let node = world.node(index);
+        let is_full = async || {
+            let mut client = node.connect_to(&path("app-key")).await;
+            client.frame().await.whole()["data"]["code"] == 4004
+        };
+        until(began, &format!("bounded on node {index}"), is_full).await;
+    }
+    drop(clients);
+    for index in 0..2 {
+        let node = world.node(index);
+        let has_room = async || {
+            let mut client = node.connect_to(&path("app-key")).await;
+            client.frame().await.event == "pusher:connection_established"
+        };
+        until(began, &format!("room on node {index}"), has_room).await;
     }
 }
 
