@@ -1,9 +1,9 @@
 //! Webhooks through the queues, topics and functions of a cloud, and apps in its tables. An emulator stands in for it.
 
-pub(crate) mod apps;
 mod commands;
 mod faults;
 mod function;
+pub(crate) mod live_apps;
 mod node;
 mod poller;
 mod sdks;

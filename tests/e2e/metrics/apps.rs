@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::Values;
 use crate::{
-    cloud::apps::{World, path},
+    cloud::live_apps::{World, path},
     support::aws_faults::Fault,
 };
 
