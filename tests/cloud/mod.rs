@@ -1,5 +1,6 @@
 //! Webhooks through the queues, topics and functions of a cloud, and apps in its tables. An emulator stands in for it.
 
+mod apps;
 mod commands;
 mod faults;
 mod function;

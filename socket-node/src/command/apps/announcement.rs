@@ -19,8 +19,8 @@ impl Desk<'_> {
             Driver::Redis => {
                 let ids: Vec<_> = ids.iter().map(String::as_str).collect();
                 match announce_app_changes(&self.config.redis, &ids).await {
-                    Ok(nodes) => format!("told to {nodes} nodes over Redis; others: {later}"),
-                    Err(error) => format!("could not be told over Redis ({error:#}): {later}"),
+                    Ok(nodes) => format!("nodes told over Redis: {nodes}; all others: {later}"),
+                    Err(error) => format!("nodes cannot be told over Redis ({error:#}): {later}"),
                 }
             }
         };
