@@ -5,7 +5,7 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use socket_node::{
     command::{Command, Subject},
-    config::{self, Config, Startup},
+    config::{self, AppManager, Config, Startup},
     log,
     node::Node,
     shutdown::Signals,
@@ -102,7 +102,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
     log::report_panics();
     let mut signals = Signals::take_over().context("cannot listen for signals")?;
     raise_descriptor_limit();
-    info!(app_env = %config.app_env, apps = config.apps.len(), "starting with {} apps", config.apps.len());
+    let app_env = &config.app_env;
+    match &config.app_manager {
+        AppManager::Array => {
+            info!(%app_env, apps = config.apps.len(), "starting with {} apps", config.apps.len())
+        }
+        AppManager::DynamoDb(table) => {
+            info!(%app_env, "starting with the apps of the table '{}'", table.name)
+        }
+    }
     for notice in &config.notices {
         warn!("{notice}");
     }

@@ -345,7 +345,7 @@ mod tests {
             ("apps list 7", "socket-rush apps create"),
             ("apps show", "socket-rush apps create"),
             ("apps import", "socket-rush apps create"),
-            ("apps update 7", "say what changes"),
+            ("apps update 7", "update: say what changes"),
             ("apps list --limit none", "--limit: must be a whole number"),
             ("apps rotate 7 --overlap -1", "--overlap: must be a whole number"),
             ("apps rotate 7 --overlap", "--overlap: needs a value"),
