@@ -31,7 +31,8 @@ pub(super) fn open(
     Ok((store, apps))
 }
 
-/// A database of apps.
+/// A database of apps. A server that was built without any of them has no value of this type, so whoever matches one takes
+/// it by value (`match *self`).
 #[derive(Clone, Debug)]
 pub(crate) enum AppStore {
     /// A table of DynamoDB.
@@ -62,17 +63,17 @@ impl AppStore {
     }
 
     fn lookup(&self) -> Arc<dyn Lookup> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
-            Self::DynamoDb(store) => Arc::clone(store) as _,
+            Self::DynamoDb(ref store) => Arc::clone(store) as _,
         }
     }
 
     /// For whoever looks after the apps.
     pub(crate) fn records(&self) -> Arc<dyn Records> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
-            Self::DynamoDb(store) => Arc::clone(store) as _,
+            Self::DynamoDb(ref store) => Arc::clone(store) as _,
         }
     }
 
@@ -81,9 +82,9 @@ impl AppStore {
     /// # Errors
     /// If it cannot be made, or is there and is something else.
     pub(crate) async fn create_table(&self) -> anyhow::Result<&'static str> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
-            Self::DynamoDb(store) => match store.create_table().await? {
+            Self::DynamoDb(ref store) => match store.create_table().await? {
                 Creation::Created => Ok("the table is created"),
                 Creation::AlreadyThere => Ok("the table is there already"),
             },
@@ -95,16 +96,15 @@ impl AppStore {
     /// # Errors
     /// If it is there, but is no database of apps.
     pub(super) async fn find(&self) -> anyhow::Result<()> {
-        match self {
+        match *self {
             #[cfg(feature = "aws")]
-            Self::DynamoDb(store) => match store.probe().await {
-                Ok(()) => {}
+            Self::DynamoDb(ref store) => match store.probe().await {
                 Err(error @ ProbeError::Unavailable(..)) => {
                     warn!(%error, "{error}; this node serves without knowing any until it can");
+                    Ok(())
                 }
-                Err(error @ ProbeError::Unusable(..)) => return Err(error.into()),
+                found => Ok(found?),
             },
         }
-        Ok(())
     }
 }
