@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 const USER: &str = "rush";
 
 /// The password of that user, as `tests/run` gave it. It stands nowhere else, so that it is found wherever it must not be.
-const PASSWORD: &str = "canary-database-password";
+pub(crate) const PASSWORD: &str = "canary-database-password";
 
 /// The files in a server's home that take its log and hold its data.
 const LOG: &str = "database.log";
@@ -91,7 +91,17 @@ impl Database {
 
     /// Where clients find it, with the password.
     pub(crate) fn url(&self) -> String {
-        format!("{}://{USER}:{PASSWORD}@{}/{USER}", self.product.scheme, self.address)
+        self.url_at(self.address)
+    }
+
+    /// The same for what stands between.
+    pub(crate) fn url_at(&self, address: SocketAddr) -> String {
+        format!("{}://{USER}:{PASSWORD}@{address}/{USER}", self.product.scheme)
+    }
+
+    /// The word for it in the settings of a node.
+    pub(crate) fn app_manager(&self) -> &'static str {
+        self.product.scheme
     }
 
     /// Ends it as a crash does: connections break, and nothing is tidied up.

@@ -8,6 +8,7 @@
 //! `effective`, `readme`.
 
 mod apps;
+mod database;
 mod effective;
 mod environment;
 mod file;

@@ -8,6 +8,7 @@ use app_manager::{
         settings::{Problems, Values, build as build_app},
     },
     apps::Freshness,
+    store::DatabaseKind,
     webhook::Endpoint,
 };
 use webhook_worker::{
@@ -18,7 +19,7 @@ use webhook_worker::{
 
 use super::{
     apps::{APP_MANAGER, AppValues},
-    redis,
+    database, redis,
     typed::{
         AppManager, AppTable, CloudDestination, CloudOutlet, Config, CorsOrigins, Driver, Listen, Log,
         LogFormat, LogLevel, ProtocolOptions, QueueDriver, SubscriptionErrorStyle, TlsFiles,
@@ -143,8 +144,15 @@ fn app_manager(server: &Values, problems: &mut Problems) -> AppManager {
             let name = text(server, DYNAMODB_TABLE.key);
             AppManager::DynamoDb(AppTable { name, access: access(server) })
         }
+        "postgres" => sql_database(server, DatabaseKind::Postgres, problems),
+        "mysql" => sql_database(server, DatabaseKind::MySql, problems),
         _ => AppManager::Array,
     }
+}
+
+fn sql_database(server: &Values, kind: DatabaseKind, problems: &mut Problems) -> AppManager {
+    let url = database::build(server, kind, server.source(APP_MANAGER), problems);
+    url.map_or(AppManager::Array, AppManager::Sql)
 }
 
 /// Where webhooks wait. What names the place in the cloud is needed only there.

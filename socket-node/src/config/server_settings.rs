@@ -7,6 +7,7 @@ use webhook_worker::settings::{
     WEBHOOK_RETRY_MAX_GAP_SECONDS, WEBHOOK_RETRY_SECONDS, ip_address, some_text,
 };
 
+use super::database::read_database_url;
 use super::redis::{read_credential, read_master, read_prefix, read_urls};
 
 /// The `.env` file that is read when no other is named. It alone may be missing.
@@ -63,11 +64,17 @@ pub static SERVER_SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "app_manager",
-        Kind::Choice(&["array", "dynamodb"]),
+        Kind::Choice(&["array", "dynamodb", "postgres", "mysql"]),
         Some("array"),
         "Where the apps come from: these settings (`array`), or a database that `socket-rush apps` looks after",
     ),
     DYNAMODB_TABLE,
+    Setting::new(
+        "database_url",
+        Kind::Url(read_database_url),
+        None,
+        "URL of the SQL database that has the apps: `postgres://user:password@host/database` or `mysql://…`",
+    ),
     Setting::new(
         "app_cache_ttl_seconds",
         Kind::Number { least: 1, most: 3_600 },

@@ -3,6 +3,7 @@
 mod apps;
 mod bad_input;
 mod cloud;
+mod database;
 mod defaults;
 mod files;
 mod names;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use app_manager::{access::Access, app::App, apps::Freshness};
+use app_manager::{access::Access, app::App, apps::Freshness, store::DatabaseUrl};
 use webhook_worker::{deliver::DeliverySettings, retry::Schedule};
 
 use super::RedisConfig;
@@ -94,6 +94,8 @@ pub enum AppManager {
     Array,
     /// In a table of DynamoDB.
     DynamoDb(AppTable),
+    /// In a database of PostgreSQL, MySQL or MariaDB.
+    Sql(DatabaseUrl),
 }
 
 /// A table of apps, and how it is reached.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 #[cfg(feature = "aws")]
-use app_manager::store::dynamodb::{Creation, DynamoDbStore, ProbeError};
+use app_manager::store::dynamodb::{self, Creation, DynamoDbStore};
+#[cfg(feature = "sql")]
+use app_manager::store::sql::{self, SqlStore};
 use app_manager::{
     app::App,
     apps::{Apps, Freshness},
-    store::{ArrayStore, Lookup, Records},
+    store::{ArrayStore, DatabaseUrl, Lookup, Records},
 };
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "sql"))]
 use tracing::warn;
 
 use crate::config::{AppManager, AppTable};
@@ -38,6 +40,9 @@ pub(crate) enum AppStore {
     /// A table of DynamoDB.
     #[cfg(feature = "aws")]
     DynamoDb(Arc<DynamoDbStore>),
+    /// A table of PostgreSQL, MySQL or MariaDB.
+    #[cfg(feature = "sql")]
+    Sql(Arc<SqlStore>),
 }
 
 impl AppStore {
@@ -49,6 +54,7 @@ impl AppStore {
         match manager {
             AppManager::Array => Ok(None),
             AppManager::DynamoDb(table) => Self::dynamodb(table).map(Some),
+            AppManager::Sql(url) => Self::sql(url).map(Some),
         }
     }
 
@@ -62,10 +68,23 @@ impl AppStore {
         anyhow::bail!("the table '{}' cannot be used without AWS", table.name)
     }
 
+    #[cfg(feature = "sql")]
+    #[expect(clippy::unnecessary_wraps, reason = "a server without SQL refuses")]
+    fn sql(url: &DatabaseUrl) -> anyhow::Result<Self> {
+        Ok(Self::Sql(Arc::new(SqlStore::new(url))))
+    }
+
+    #[cfg(not(feature = "sql"))]
+    fn sql(url: &DatabaseUrl) -> anyhow::Result<Self> {
+        anyhow::bail!("the database at {url} cannot be used without SQL")
+    }
+
     fn lookup(&self) -> Arc<dyn Lookup> {
         match *self {
             #[cfg(feature = "aws")]
             Self::DynamoDb(ref store) => Arc::clone(store) as _,
+            #[cfg(feature = "sql")]
+            Self::Sql(ref store) => Arc::clone(store) as _,
         }
     }
 
@@ -74,6 +93,8 @@ impl AppStore {
         match *self {
             #[cfg(feature = "aws")]
             Self::DynamoDb(ref store) => Arc::clone(store) as _,
+            #[cfg(feature = "sql")]
+            Self::Sql(ref store) => Arc::clone(store) as _,
         }
     }
 
@@ -88,6 +109,11 @@ impl AppStore {
                 Creation::Created => Ok("the table is created"),
                 Creation::AlreadyThere => Ok("the table is there already"),
             },
+            #[cfg(feature = "sql")]
+            Self::Sql(ref store) => {
+                store.migrate().await?;
+                Ok("the table is there, as this version needs it")
+            }
         }
     }
 
@@ -99,12 +125,19 @@ impl AppStore {
         match *self {
             #[cfg(feature = "aws")]
             Self::DynamoDb(ref store) => match store.probe().await {
-                Err(error @ ProbeError::Unavailable(..)) => {
-                    warn!(%error, "{error}; this node serves without knowing any until it can");
-                    Ok(())
-                }
+                Err(error @ dynamodb::ProbeError::Unavailable(..)) => Ok(is_away(&error)),
+                found => Ok(found?),
+            },
+            #[cfg(feature = "sql")]
+            Self::Sql(ref store) => match store.probe().await {
+                Err(error @ sql::ProbeError::Unavailable(..)) => Ok(is_away(&error)),
                 found => Ok(found?),
             },
         }
     }
+}
+
+#[cfg(any(feature = "aws", feature = "sql"))]
+fn is_away(error: &dyn std::error::Error) {
+    warn!(%error, "{error}; this node serves without knowing any app until it can");
 }

@@ -18,6 +18,7 @@ fn other_value(setting: &Setting) -> Option<&'static str> {
         ("app_manager", _) => Some("array"),
         ("app_webhooks_enabled", _) => Some("false"),
         ("bind_address", _) => Some("127.0.0.1"),
+        ("database_url", _) => Some("mysql://localhost/apps"),
         ("redis_url", _) => Some("rediss://elsewhere:1"),
         ("webhook_allow_networks" | "webhook_deny_networks", _) => Some("10.1.0.0/16"),
         ("sns_topic_arn", _) => Some("arn:aws:sns:us-east-1:1:topic"),
