@@ -1,5 +1,6 @@
 //! Apps in a SQL database: PostgreSQL, and MariaDB, which stands for MySQL too.
 
+mod commands;
 mod node;
 mod outages;
 mod stores;

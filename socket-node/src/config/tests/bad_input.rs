@@ -75,7 +75,7 @@ const FLAGS: &[(&str, &str)] = &[
         "--webhook-retry-max-gap-seconds 0",
         "--webhook-retry-max-gap-seconds: must be a whole number from 1 to 3600, not '0'",
     ),
-    ("--app-manager sqlite", "--app-manager: must be array or dynamodb, not 'sqlite'"),
+    ("--app-manager sqlite", "--app-manager: must be array or dynamodb or postgres or mysql, not 'sqlite'"),
     (
         "--metrics-enabled --port 77 --metrics-port 77",
         "--metrics-port: must be another port than the server's",
