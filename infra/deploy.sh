@@ -9,7 +9,7 @@
 #
 #   --size small|medium|large    how large the nodes and their Valkey are, and how many (at first: small)
 #   --certificate ARN            certificate of the load balancer; without one it speaks plain HTTP
-#   --architecture arm64|x86_64  processor of nodes and function (arm64)
+#   --architecture arm64|x86_64  processor of nodes and function (at first: arm64)
 #   --webhook-url URL            where webhooks go
 #   --email ADDRESS              who is told of alarms
 #   --standard-queue             a queue that may mix up the order of webhooks; only at the first time
@@ -142,9 +142,17 @@ size_of() {
   esac
 }
 
+# What is there keeps its processor, unless another one is asked for.
+choose_architecture() {
+  [[ -z $architecture ]] || return 0
+  architecture=$(aws cloudformation describe-stacks --stack-name "$name-worker" --output text \
+    --query "Stacks[0].Parameters[?ParameterKey=='Architecture'].ParameterValue" 2>/dev/null || true)
+  [[ -n $architecture && $architecture != None ]] || architecture=arm64
+}
+
 # The processor for which things are built, as Docker calls it.
 platform() {
-  [[ ${architecture:-arm64} == arm64 ]] && echo linux/arm64 || echo linux/amd64
+  [[ $architecture == arm64 ]] && echo linux/arm64 || echo linux/amd64
 }
 
 require_docker() {
@@ -181,7 +189,7 @@ provide_image() {
   [[ -z $image ]] || return 0
   require_docker 'the image of the nodes' --image
   local registry tag
-  tag=$(git -C "$here" describe --always --abbrev=12 --dirty)-${architecture:-arm64}
+  tag=$(git -C "$here" describe --always --abbrev=12 --dirty)-$architecture
   # What is not committed has no name of its own.
   [[ $tag != *-dirty-* ]] || tag+=-$(date -u +%Y%m%d%H%M%S)
   aws ecr describe-repositories --repository-names "$name" >/dev/null 2>&1 ||
@@ -227,12 +235,11 @@ deploy_network() {
 }
 
 deploy_sockets() {
-  local repository='' processor='' network queue
+  local repository='' processor network queue
   provide_image
   # The account's own registry is one for which nodes need rights.
   [[ $image != *.dkr.ecr.*/*:* ]] || repository=${image#*/} repository=${repository%:*}
-  [[ $architecture != arm64 ]] || processor=ARM64
-  [[ $architecture != x86_64 ]] || processor=X86_64
+  [[ $architecture == arm64 ]] && processor=ARM64 || processor=X86_64
   if [[ -n $vpc ]]; then
     network="VpcId=$vpc PublicSubnetIds=$public_subnets PrivateSubnetIds=$private_subnets"
   else
@@ -289,6 +296,7 @@ greet() {
 read_arguments "$@"
 check_arguments
 choose_region
+choose_architecture
 for stack in "${all_stacks[@]}"; do
   ! wants "$stack" || "deploy_$stack"
 done

@@ -83,6 +83,8 @@ async fn data_and_worker_are_deployed_deliver_a_webhook_and_are_taken_away() {
         on_loopback,
         "--size",
         "small",
+        "--architecture",
+        "x86_64",
     ];
     succeed("deploy.sh", &aws, &arguments).await;
     // Nobody but the secret knows with what the function signs.
@@ -100,6 +102,8 @@ async fn data_and_worker_are_deployed_deliver_a_webhook_and_are_taken_away() {
     let again = ["rush", "--stacks", "data,worker", "--worker-zip", &package];
     let said = succeed("deploy.sh", &aws, &again).await;
     assert_eq!(said.matches("No changes to deploy").count(), 2, "{said}");
+    let query = ["lambda", "get-function-configuration", "--query", "Architectures[0]", "--function-name"];
+    assert_eq!(ask(&aws, &[&query[..], &["rush-webhook-worker"]].concat()).await, "x86_64");
 
     succeed("destroy.sh", &aws, &["rush", "--yes", "--with-data"]).await;
     let stacks = ask(&aws, &["cloudformation", "describe-stacks", "--query", "Stacks[].StackName"]).await;
