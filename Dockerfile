@@ -33,6 +33,7 @@ FROM python:3.12-slim-bookworm AS deploy
 RUN pip install --no-cache-dir awscli==1.46.3
 COPY infra /infra
 COPY --from=build /out/worker.zip /worker.zip
+COPY --from=build /out/socket-rush /usr/local/bin/socket-rush
 ENTRYPOINT ["/infra/deploy.sh"]
 
 FROM gcr.io/distroless/cc-debian12:nonroot AS node

@@ -10,7 +10,6 @@
 #   --size small|medium|large    how large the nodes and their Valkey are, and how many (at first: small)
 #   --certificate ARN            certificate of the load balancer; without one it speaks plain HTTP
 #   --architecture arm64|x86_64  processor of nodes and function (at first: arm64)
-#   --webhook-url URL            where webhooks go
 #   --email ADDRESS              who is told of alarms
 #   --standard-queue             a queue that may mix up the order of webhooks; only at the first time
 #   --topic                      has webhooks go through a topic, to which others can subscribe
@@ -22,7 +21,8 @@
 #   --set STACK.PARAMETER=VALUE  sets any parameter of a template, such as --set sockets.LogLevel=debug
 #   --help                       prints this
 #
-# It needs the AWS CLI, and Docker with Buildx for what it is to build. With AWS_ENDPOINT_URL it deploys to an emulator.
+# It needs the AWS CLI, and Docker with Buildx for what it is to build. A first app is made by the program itself: the one that
+# SOCKET_RUSH_BIN names, or the first of its kind on the PATH or in target/. With AWS_ENDPOINT_URL it deploys to an emulator.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -30,11 +30,11 @@ readonly here
 # shellcheck source=infra/stacks.sh
 . "$here/stacks.sh"
 
-name='' size='' certificate='' architecture='' webhook_url='' email='' image='' worker_zip=''
+name='' size='' certificate='' architecture='' email='' image='' worker_zip=''
 vpc='' public_subnets='' private_subnets='' standard_queue='' topic=''
 stacks=("${all_stacks[@]}")
 settings=()
-queues='' function='' nodes=''
+queues='' function='' nodes='' program=''
 
 read_arguments() {
   while (($#)); do
@@ -52,7 +52,6 @@ read_arguments() {
       --size) size=$2 ;;
       --certificate) certificate=$2 ;;
       --architecture) architecture=$2 ;;
-      --webhook-url) webhook_url=$2 ;;
       --email) email=$2 ;;
       --image) image=$2 ;;
       --worker-zip) worker_zip=$2 ;;
@@ -207,17 +206,56 @@ provide_image() {
 deploy_data() {
   local once=()
   case $(status_of "$name-data") in
-    '' | ROLLBACK_COMPLETE)
-      once=("AppKey=$(od -An -N 10 -t x1 /dev/urandom | tr -d ' \n')" "Fifo=${standard_queue:+false}")
-      ;;
+    '' | ROLLBACK_COMPLETE) once=("Fifo=${standard_queue:+false}") ;;
   esac
   deploy data "Topic=${topic:+true}" ${once[@]+"${once[@]}"}
+  create_first_app
+}
+
+# Makes an app, if there is none, so that there is something to try.
+create_first_app() {
+  local key secret
+  find_program
+  if [[ -z $program ]]; then
+    say "no socket-rush is at hand: build one, and make an app with 'socket-rush apps create' and $(store)"
+    return
+  fi
+  [[ -z $(apps list --limit 1 --as-json) ]] || return 0
+  key=$(random 10) secret=$(random 20)
+  printf '{"app_id": "1", "app_key": "%s", "app_secret": "%s"}' "$key" "$secret" | apps create --json - >/dev/null
+  say "made the app 1 with the key $key"
+}
+
+# So many random bytes, in hex.
+random() {
+  od -An -N "$1" -t x1 /dev/urandom | tr -d ' \n'
+}
+
+# The program that looks after apps, if there is one.
+find_program() {
+  local candidate
+  for candidate in "${SOCKET_RUSH_BIN:-}" socket-rush "$here"/../target/{release,debug}/socket-rush; do
+    if command -v "$candidate" >/dev/null; then
+      program=$candidate
+      return
+    fi
+  done
+}
+
+# The settings by which it finds the table.
+store() {
+  printf '%s' "--app-manager dynamodb --dynamodb-table $name-apps --aws-region $AWS_REGION"
+}
+
+apps() {
+  # shellcheck disable=SC2046 # They are words.
+  "$program" apps "$@" $(store)
 }
 
 deploy_worker() {
   local bucket sum queue
   provide_worker
-  queue=$(outputs "$name-data" QueueArn AppArn)
+  queue=$(outputs "$name-data" QueueArn TableName TableArn)
   bucket=$(bucket_of "$name")
   provide_bucket "$bucket"
   sum=$(sha256sum "$worker_zip" 2>/dev/null || shasum -a 256 "$worker_zip")
@@ -246,10 +284,10 @@ deploy_sockets() {
     # Without a network of its own, it stays in the one where it is.
     network=$(outputs "$name-network" VpcId PublicSubnetIds PrivateSubnetIds 2>/dev/null) || network=''
   fi
-  queue=$(outputs "$name-data" QueueUrl QueueArn TopicArn AppArn)
+  queue=$(outputs "$name-data" QueueUrl QueueArn TopicArn TableName TableArn)
   # shellcheck disable=SC2086 # As above.
   deploy sockets "Image=$image" "RepositoryName=$repository" "Architecture=$processor" \
-    "CertificateArn=$certificate" "WebhookUrl=$webhook_url" $network $queue
+    "CertificateArn=$certificate" $network $queue
 }
 
 deploy_scaling() {
@@ -281,16 +319,15 @@ deploy_dashboard() {
   deploy dashboard $queues $function $nodes
 }
 
-# Where to go now, and with which app. The secret is not printed, because terminals are kept and shared.
+# Where to go now, and who knows the app. Its secret is not printed, because terminals are kept and shared.
 greet() {
-  local app url
+  local url
   if wants sockets; then
     url=$(output "$name-sockets" Url)
     say "clients and backends go to $url"
   fi
-  app=$(output "$name-data" AppArn)
-  say "id, key and secret of the app: aws secretsmanager get-secret-value --region $AWS_REGION --secret-id $app \
---query SecretString --output text"
+  say "apps: socket-rush apps list $(store)"
+  say "the first with its secret: socket-rush apps show 1 --show-secret $(store)"
 }
 
 read_arguments "$@"

@@ -3,7 +3,7 @@
 #
 #   infra/destroy.sh NAME [options]
 #
-# Queue, dead letters and the app's secret stay, and the stack NAME-data with them, unless --with-data is given. Clients
+# Apps, queue and dead letters stay, and the stack NAME-data with them, unless --with-data is given. Clients
 # and backends are cut off at once.
 #
 #   --with-data   takes away everything, webhooks that wait included
@@ -70,18 +70,20 @@ delete_artifacts() {
 
 # The stack leaves its things behind, so they are deleted by themselves.
 delete_data() {
-  local queue dead app url
+  local queue dead table url
   [[ -n $(status_of "$name-data") ]] || return 0
   queue=$(output "$name-data" QueueUrl)
   dead=$(output "$name-data" DeadLettersUrl)
-  app=$(output "$name-data" AppArn)
+  table=$(output "$name-data" TableName)
   delete "$name-data"
-  say 'deleting the queues, and the app'
+  say 'deleting the queues, and the apps'
   # For SQS, version 1 of the CLI wants to be told by an option where it is.
   for url in "$queue" "$dead"; do
     aws sqs delete-queue --queue-url "$url" ${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"}
   done
-  aws secretsmanager delete-secret --force-delete-without-recovery --secret-id "$app" >/dev/null
+  aws dynamodb update-table --table-name "$table" --no-deletion-protection-enabled >/dev/null
+  aws dynamodb wait table-exists --table-name "$table"
+  aws dynamodb delete-table --table-name "$table" >/dev/null
 }
 
 read_arguments "$@"

@@ -4,6 +4,7 @@
 #   infra/smoke.sh NAME          one that infra/deploy.sh has put into AWS
 #   infra/smoke.sh --url URL     any, with APP_ID, APP_KEY and APP_SECRET in the environment
 #
+#   --app ID           the app of NAME with which it is tried (1)
 #   --within SECONDS   how long it may take to be ready (120)
 #   --help             prints this
 #
@@ -15,16 +16,19 @@ readonly here
 # shellcheck source=infra/stacks.sh
 . "$here/stacks.sh"
 
-name='' url='' within=120
+name='' url='' within=120 app=1
 
 read_arguments() {
   while (($#)); do
     case $1 in
       --help | -h) usage && exit ;;
-      --url | --within)
+      --url | --within | --app)
         (($# > 1)) || fail "$1 needs a value"
-        [[ $1 == --within ]] || url=$2
-        [[ $1 == --url ]] || within=$2
+        case $1 in
+          --url) url=$2 ;;
+          --within) within=$2 ;;
+          --app) app=$2 ;;
+        esac
         shift
         ;;
       -*) fail "unknown option $1; --help lists them" ;;
@@ -36,23 +40,19 @@ read_arguments() {
   [[ $within =~ ^[0-9]+$ ]] || fail "--within takes seconds, not '$within'"
 }
 
-# Asks the stacks where to go, and with which app.
+# Asks the stacks where to go, and the table for the app: each is an item of its own, with its settings as attributes.
 find_server() {
-  local app arn
+  local table item
   [[ -z $url ]] || return 0
   check_name "$name"
   choose_region
   url=$(output "$name-sockets" Url)
-  arn=$(output "$name-data" AppArn)
-  app=$(aws secretsmanager get-secret-value --secret-id "$arn" --query SecretString --output text)
-  APP_ID=$(field app_id "$app")
-  APP_KEY=$(field app_key "$app")
-  APP_SECRET=$(field app_secret "$app")
-}
-
-# The text of the field `$1` of a flat JSON object: the secrets that deploy.sh makes are letters and digits.
-field() {
-  sed -nE "s/.*\"$1\": *\"([^\"]*)\".*/\1/p" <<<"$2"
+  table=$(output "$name-data" TableName)
+  item=$(aws dynamodb get-item --table-name "$table" --key "{\"pk\": {\"S\": \"app#$app\"}}" \
+    --query 'Item.[app_key.S, app_secret.S]' --output text)
+  [[ $item != None ]] || fail "there is no app $app"
+  APP_ID=$app
+  IFS=$'\t' read -r APP_KEY APP_SECRET <<<"$item"
 }
 
 # What a signed request with method `$1`, path `$2` and perhaps body `$3` is answered.

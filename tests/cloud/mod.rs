@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 /// A secret that no message may hold.
-const SECRET: &str = "canary-91f7-secret";
+pub(crate) const SECRET: &str = "canary-91f7-secret";
 
 /// The app that the tests' jobs are of, as settings have it.
 pub(crate) fn apps() -> Value {

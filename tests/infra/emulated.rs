@@ -10,7 +10,7 @@ use crate::{
     cloud,
     support::{
         aws::{Aws, binary},
-        node::Node,
+        node::{self, Node},
         receiver::Receiver,
         signing::Credentials,
     },
@@ -28,6 +28,7 @@ async fn run(script: &str, aws: Option<&Aws>, arguments: &[&str]) -> Output {
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", tools.display()))
         .env("HOME", "/nonexistent")
+        .env("SOCKET_RUSH_BIN", node::binary())
         .kill_on_drop(true);
     if let Some(aws) = aws {
         command.envs(Aws::variables(aws.address));
@@ -51,6 +52,16 @@ async fn ask(aws: &Aws, arguments: &[&str]) -> String {
     let output = timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+/// What the program says of the apps of an installation.
+async fn apps(aws: &Aws, arguments: &[&str]) -> String {
+    let mut command = Command::new(node::binary());
+    command.arg("apps").args(arguments).args(["--app-manager", "dynamodb", "--dynamodb-table", "rush-apps"]);
+    command.env_clear().envs(Aws::variables(aws.address)).kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output()).await.expect("it ends").expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// A package of the function that was built with the tests: a script that becomes it.
@@ -87,11 +98,12 @@ async fn data_and_worker_are_deployed_deliver_a_webhook_and_are_taken_away() {
         "x86_64",
     ];
     succeed("deploy.sh", &aws, &arguments).await;
-    // Nobody but the secret knows with what the function signs.
-    let app = ask(&aws, &["secretsmanager", "list-secrets", "--query", "SecretList[].Name"]).await;
-    let value = ["secretsmanager", "get-secret-value", "--secret-id", &app, "--query", "SecretString"];
-    let app: serde_json::Value = serde_json::from_str(&ask(&aws, &value).await).expect("JSON");
-    let text = |field: &str| app[field].as_str().expect("a text").to_owned();
+    // The program finds the table of the template to be its own, and the app that the script has made.
+    let said = apps(&aws, &["--create-table"]).await;
+    assert!(said.contains("already"), "{said}");
+    let app = apps(&aws, &["show", "1", "--show-secret"]).await;
+    let app: serde_json::Value = serde_json::from_str(&app).expect("JSON");
+    let text = |field: &str| app["app"][field].as_str().expect("a text").to_owned();
     let credentials = Credentials::new(&text("app_id"), &text("app_key"), &text("app_secret"));
     aws.send("rush-webhooks.fifo", &[("a", cloud::job(&receiver, "/hook", "a", 1))]).await;
     let delivery = receiver.next_within(Duration::from_secs(60)).await;
@@ -108,8 +120,7 @@ async fn data_and_worker_are_deployed_deliver_a_webhook_and_are_taken_away() {
     succeed("destroy.sh", &aws, &["rush", "--yes", "--with-data"]).await;
     let stacks = ask(&aws, &["cloudformation", "describe-stacks", "--query", "Stacks[].StackName"]).await;
     assert_eq!(stacks, "");
-    let left = ask(&aws, &["secretsmanager", "list-secrets", "--query", "SecretList[].Name"]).await;
-    assert_eq!(left, "");
+    assert_eq!(ask(&aws, &["dynamodb", "list-tables", "--query", "TableNames"]).await, "");
 }
 
 /// Everything but what the emulator has no idea of: gateways of a network that is small, and scaling.
@@ -133,8 +144,6 @@ async fn network_nodes_alarms_and_dashboard_are_deployed() {
         "--topic",
         "--certificate",
         "arn:aws:acm:us-east-1:000000000000:certificate/00000000-0000-0000-0000-000000000000",
-        "--webhook-url",
-        "https://example.com/hook",
     ];
     let said = succeed("deploy.sh", &aws, &arguments).await;
     assert!(said.contains("clients and backends go to https://"), "{said}");

@@ -8,7 +8,7 @@ mod templates;
 mod watching;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
@@ -81,7 +81,7 @@ fn read_templates() -> BTreeMap<String, Value> {
 }
 
 /// The properties of a resource.
-fn properties<'a>(template: &str, resource: &str) -> &'a Value {
+fn properties(template: &str, resource: &str) -> &'static Value {
     let properties = &TEMPLATES[template]["Resources"][resource]["Properties"];
     assert!(properties.is_object(), "{template} has no {resource}");
     properties
@@ -102,15 +102,26 @@ fn statements(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// The actions of statements, by their ids.
-fn actions(role: (&str, &str), ids: &[&str]) -> Vec<String> {
-    let policies = &properties(role.0, role.1)["Policies"];
-    let statements = list(policies).into_iter().flat_map(|it| statements(&it["PolicyDocument"]["Statement"]));
-    let chosen = statements.filter(|it| it["Sid"].as_str().is_some_and(|id| ids.contains(&id)));
-    let actions = chosen.flat_map(|it| list(&it["Action"]));
-    let mut actions: Vec<_> = actions.map(|it| it.as_str().expect("a name").to_owned()).collect();
-    actions.sort();
-    actions
+/// The statements of a role.
+fn policy_of(template: &str, role: &str) -> Vec<&'static Value> {
+    let policies = list(&properties(template, role)["Policies"]);
+    policies.into_iter().flat_map(|it| statements(&it["PolicyDocument"]["Statement"])).collect()
+}
+
+/// The actions that a role allows in these statements.
+fn actions((template, role): (&str, &str), ids: &[&str]) -> BTreeSet<String> {
+    let statements = policy_of(template, role);
+    names_of(statements.into_iter().filter(|it| it["Sid"].as_str().is_some_and(|id| ids.contains(&id))))
+}
+
+/// The actions that a policy allows which belongs to no role.
+fn policy_actions(template: &str, policy: &str) -> BTreeSet<String> {
+    names_of(statements(&properties(template, policy)["PolicyDocument"]["Statement"]).into_iter())
+}
+
+fn names_of<'s>(statements: impl Iterator<Item = &'s Value>) -> BTreeSet<String> {
+    let actions = statements.flat_map(|it| list(&it["Action"]));
+    actions.map(|it| it.as_str().expect("a name").to_owned()).collect()
 }
 
 /// Every value within a value, itself first.

@@ -172,8 +172,23 @@ impl Aws {
 
     /// Has the Lambda function work a queue off, with these variables.
     pub(crate) async fn create_function(&self, queue: &str, timeout_seconds: u32, variables: Value) {
+        self.create_function_on(self.address, queue, timeout_seconds, variables).await;
+    }
+
+    /// The same for a function that finds AWS at this address.
+    pub(crate) async fn create_function_on(
+        &self,
+        address: SocketAddr,
+        queue: &str,
+        timeout_seconds: u32,
+        variables: Value,
+    ) {
         // The package has a script that becomes the binary: packing that itself would take longer than most tests.
-        let script = format!("#!/bin/sh\nexec '{}'\n", binary("webhook-lambda").display());
+        // The emulator says where AWS is in the variable that it sets here.
+        let script = format!(
+            "#!/bin/sh\nAWS_ENDPOINT_URL=http://{address} exec '{}'\n",
+            binary("webhook-lambda").display()
+        );
         self.register(json!({
             "FunctionName": "worker", "Runtime": "provided.al2023", "Handler": "bootstrap",
             "Timeout": timeout_seconds, "Code": {"ZipFile": zipped("bootstrap", &script)},
