@@ -69,7 +69,6 @@ impl AppStore {
     }
 
     #[cfg(feature = "sql")]
-    #[expect(clippy::unnecessary_wraps, reason = "a server without SQL refuses")]
     fn sql(url: &DatabaseUrl) -> anyhow::Result<Self> {
         Ok(Self::Sql(Arc::new(SqlStore::new(url))))
     }
