@@ -110,6 +110,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         AppManager::DynamoDb(table) => {
             info!(%app_env, "starting with the apps of the table '{}'", table.name)
         }
+        AppManager::Sql(url) => info!(%app_env, "starting with the apps of the database at {url}"),
     }
     for notice in &config.notices {
         warn!("{notice}");

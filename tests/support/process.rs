@@ -26,7 +26,8 @@ pub(crate) fn thaw(process: &Child) {
 /// What a process has used of all processors so far. The kernel counts hundredths of a second.
 pub(crate) fn cpu_time(pid: u32) -> Duration {
     let fields = stat(pid).expect("it runs");
-    let ticks: u64 = [14, 15].into_iter().map(|field| fields[field - 3].parse::<u64>().expect("a number")).sum();
+    let ticks: u64 =
+        [14, 15].into_iter().map(|field| fields[field - 3].parse::<u64>().expect("a number")).sum();
     Duration::from_millis(ticks * 10)
 }
 

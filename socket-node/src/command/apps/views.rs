@@ -98,8 +98,7 @@ fn without_secrets(record: &AppRecord) -> Map<String, Json> {
             | Kind::Choice(_)
             | Kind::Text(_)
             | Kind::Digits
-            | Kind::List(_)
-            | Kind::Unavailable(_) => value.clone(),
+            | Kind::List(_) => value.clone(),
         };
         Some((key.clone(), value))
     });
