@@ -124,12 +124,12 @@ impl AppStore {
         match *self {
             #[cfg(feature = "aws")]
             Self::DynamoDb(ref store) => match store.probe().await {
-                Err(error @ dynamodb::ProbeError::Unavailable(..)) => Ok(is_away(&error)),
+                Err(error @ dynamodb::ProbeError::Unavailable(..)) => is_away(&error),
                 found => Ok(found?),
             },
             #[cfg(feature = "sql")]
             Self::Sql(ref store) => match store.probe().await {
-                Err(error @ sql::ProbeError::Unavailable(..)) => Ok(is_away(&error)),
+                Err(error @ sql::ProbeError::Unavailable(..)) => is_away(&error),
                 found => Ok(found?),
             },
         }
@@ -137,6 +137,8 @@ impl AppStore {
 }
 
 #[cfg(any(feature = "aws", feature = "sql"))]
-fn is_away(error: &dyn std::error::Error) {
+#[expect(clippy::unnecessary_wraps, reason = "it is one of the ways in which a search may end")]
+fn is_away(error: &dyn std::error::Error) -> anyhow::Result<()> {
     warn!(%error, "{error}; this node serves without knowing any app until it can");
+    Ok(())
 }
