@@ -80,7 +80,7 @@ fn what_a_store_keeps_must_have_the_types_of_its_settings() {
         ("app_allowed_origins", json!([1]), "must be text"),
         ("app_webhook_url", json!(1), "must be kept as a string"),
         ("webhooks", json!({}), "must be kept as a list"),
-        ("webhooks", json!([{}]), ".url"),
+        ("webhooks", json!([{}]), "webhooks[0]: names no endpoint"),
         ("app_colour", json!("red"), "is unknown"),
         ("app_id", json!("8"), "app_id: is that of app 8"),
     ] {
