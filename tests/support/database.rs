@@ -5,7 +5,7 @@ mod postgres;
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -16,7 +16,7 @@ use rustix::process::{Signal, geteuid};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Row as _, any::AnyConnectOptions};
 use tempfile::TempDir;
 
-use super::process::signal;
+use super::{port::Port, process::signal};
 
 /// How long a server may take to start, and to end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ const DATA: &str = "data";
 pub(crate) struct Database {
     /// Where it listens, also while it does not run.
     pub(crate) address: SocketAddr,
+    _port: Port,
     product: &'static Product,
     process: Child,
     home: TempDir,
@@ -77,16 +78,11 @@ impl Database {
     fn start(product: &'static Product) -> Self {
         let home = TempDir::new().expect("a directory for temporary files");
         copy(product, &home.path().join(DATA));
-        // Somebody else may take a port before the server does: then it ends, and another one is tried.
-        for _ in 0..10 {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-            let address = listener.local_addr().expect("it listens");
-            drop(listener);
-            if let Some(process) = spawn(product, address, home.path()) {
-                return Self { address, product, process, home };
-            }
-        }
-        panic!("no {} stays up; its log:\n{}", product.name, log(home.path()));
+        let port = Port::reserve();
+        let process = spawn(product, port.address, home.path());
+        let process =
+            process.unwrap_or_else(|| panic!("{} does not stay up:\n{}", product.name, log(home.path())));
+        Self { address: port.address, _port: port, product, process, home }
     }
 
     /// Where clients find it, with the password.

@@ -9,6 +9,7 @@ pub(crate) mod cluster;
 pub(crate) mod database;
 pub(crate) mod node;
 pub(crate) mod poller;
+pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -13,6 +13,7 @@ use redis::{Client, Cmd, Connection, FromRedisValue};
 use tempfile::TempDir;
 
 use super::{
+    port::Port,
     process::{freeze, thaw},
     tls::Identity,
 };
@@ -35,6 +36,7 @@ const LOG: &str = "redis.log";
 pub(crate) struct Redis {
     /// Where it listens, also while it does not run.
     pub(crate) address: SocketAddr,
+    _ports: [Port; 2],
     process: Child,
     setup: Setup,
 }
@@ -80,15 +82,13 @@ impl Redis {
     }
 
     fn start_as(mut setup: Setup) -> Self {
-        // Somebody else may take a port before the server does: then it ends, and others are tried.
-        for _ in 0..10 {
-            let [address, bus] = free_addresses();
-            setup.bus = setup.bus.map(|_| bus.port());
-            if let Some(process) = setup.spawn(address) {
-                return Self { address, process, setup };
-            }
-        }
-        panic!("no redis-server stays up; is {} one? Its log:\n{}", program().display(), setup.log());
+        let ports = [Port::reserve(), Port::reserve()];
+        let [address, bus] = [&ports[0], &ports[1]].map(|port| port.address);
+        setup.bus = setup.bus.map(|_| bus.port());
+        let process = setup.spawn(address).unwrap_or_else(|| {
+            panic!("redis-server does not stay up; is {} one? Its log:\n{}", program().display(), setup.log())
+        });
+        Self { address, _ports: ports, process, setup }
     }
 
     /// The port on which it speaks with the others of its cluster.
@@ -183,12 +183,6 @@ impl Setup {
     fn log(&self) -> String {
         fs::read_to_string(self.home.path().join(LOG)).expect("the directory is ours")
     }
-}
-
-/// Two that nobody has at the moment.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it listens"))
 }
 
 /// Puts a server's certificate and key where it runs.
