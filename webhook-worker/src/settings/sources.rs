@@ -6,7 +6,7 @@ use std::{
     fs,
     path::Path,
 };
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "aws")]
 use std::{sync::Arc, time::Duration};
 
 use app_manager::{
@@ -17,16 +17,16 @@ use app_manager::{
     apps::Apps,
     store::ArrayStore,
 };
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "aws")]
 use app_manager::{apps::Freshness, store::dynamodb::DynamoDbStore};
 use serde_json::{Map, Value as Json};
 
 use super::APP_MANAGER;
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "aws")]
 use super::{DYNAMODB_TABLE, access};
 
 /// For how long a worker takes an app for what it was. A secret that was replaced signs so long, which its overlap covers.
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "aws")]
 const FRESHNESS: Freshness = Freshness { app: Duration::from_secs(60), miss: Duration::from_secs(5) };
 
 /// The variable that holds the apps as a JSON array, where there is no file to put them into.
@@ -83,7 +83,7 @@ fn of_settings(apps: Vec<App>, problems: &mut Problems) -> Option<Apps> {
 }
 
 /// The apps of the table that the settings name, which nobody has asked yet. Nobody would find any of the settings.
-#[cfg(feature = "dynamodb")]
+#[cfg(feature = "aws")]
 fn of_table(values: &Values, of_settings: &[App], problems: &mut Problems) -> Option<Apps> {
     if !of_settings.is_empty() {
         let what = "is in the settings, and with app_manager dynamodb apps are in a table; \
@@ -96,7 +96,7 @@ fn of_table(values: &Values, of_settings: &[App], problems: &mut Problems) -> Op
 }
 
 /// Only who reads the table of a program that has no such choice gets here.
-#[cfg(not(feature = "dynamodb"))]
+#[cfg(not(feature = "aws"))]
 fn of_table(values: &Values, _of_settings: &[App], problems: &mut Problems) -> Option<Apps> {
     let what = "this program was built without DynamoDB (the cargo feature 'dynamodb')";
     problems.add(values.source(APP_MANAGER.key), what);
