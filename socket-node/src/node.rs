@@ -11,7 +11,7 @@ use tokio::{
     net::TcpListener,
     sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout_at},
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 use tracing::{Instrument as _, warn};
 use webhook_worker::{
@@ -161,7 +161,11 @@ impl Node {
         self.webhooks.find_queue(JOIN).await.context("webhooks have nowhere to go")?;
         let joined = async {
             match &self.others {
-                Some(others) => others.cluster.joined(JOIN).await,
+                // What says whether this node is ready hears of it a moment later, and clients come at once.
+                Some(others) if others.cluster.joined(JOIN).await => {
+                    timeout(JOIN, self.readiness.not_apart()).await.is_ok()
+                }
+                Some(_) => false,
                 None => true,
             }
         };

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
     time::{Instant, interval, sleep},
 };
 use tracing::info;
@@ -27,7 +28,7 @@ pub struct Readiness {
 struct Unready {
     draining: AtomicBool,
     /// Nobody hears it, and it hears nobody.
-    apart: AtomicBool,
+    apart: watch::Sender<bool>,
 }
 
 impl Readiness {
@@ -39,12 +40,19 @@ impl Readiness {
 
     /// Whether the other nodes are out of reach: who is connected stays, but others are better off elsewhere.
     pub fn set_apart(&self, is_apart: bool) {
-        self.shared.apart.store(is_apart, Relaxed);
+        self.shared.apart.send_replace(is_apart);
     }
 
     /// Whether [`set_apart`](Self::set_apart) said so last.
     pub fn is_apart(&self) -> bool {
-        self.shared.apart.load(Relaxed)
+        *self.shared.apart.borrow()
+    }
+
+    /// Waits until it is no longer so.
+    pub async fn not_apart(&self) {
+        let mut apart = self.shared.apart.subscribe();
+        // It ends with the readiness, which is here.
+        let _together = apart.wait_for(|is_apart| !is_apart).await;
     }
 
     /// Whether [`drain`](Self::drain) was called.
