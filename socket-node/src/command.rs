@@ -18,7 +18,7 @@ use self::{
     arguments::{Arguments, Verb},
     dead_letter::{DeadLetter, Filter},
 };
-use crate::config::{self, Config, ConfigErrors, QueueDriver, RedisConfig, Startup};
+use crate::config::{self, Config, ConfigErrors, Purpose, QueueDriver, RedisConfig, Startup};
 
 /// What a command is about: the first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,11 @@ impl Subject {
         args: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Startup, ConfigErrors> {
-        match self {
-            Self::Webhooks => config::load(args, environment),
-            Self::Apps => config::load_without_apps(args, environment),
-        }
+        let purpose = match self {
+            Self::Webhooks => Purpose::Serving,
+            Self::Apps => Purpose::Other,
+        };
+        config::load(args, environment, purpose)
     }
 }
 

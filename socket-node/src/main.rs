@@ -5,7 +5,7 @@ use std::{ffi::OsString, io::Write as _, process::ExitCode};
 use anyhow::Context as _;
 use socket_node::{
     command::{Command, Subject},
-    config::{self, AppManager, Config, Startup},
+    config::{self, AppManager, Config, Purpose, Startup},
     log,
     node::Node,
     shutdown::Signals,
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(args: Vec<OsString>) -> ExitCode {
-    match config::load(args, std::env::vars_os()) {
+    match config::load(args, std::env::vars_os(), Purpose::Serving) {
         Ok(Startup::Print(text)) => {
             // Nobody reads on: that is no failure of ours.
             let _ = writeln!(std::io::stdout(), "{}", text.trim_end());

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use socket_node::{
-    config::{self, Startup},
+    config::{self, Purpose, Startup},
     log,
     node::Node,
 };
@@ -16,7 +16,7 @@ use tokio::{
 fn node() -> Node {
     let flags = "socket-rush --app-id 1 --app-key k --app-secret s --bind-address 127.0.0.1 --port 0 \
                  --metrics-enabled --metrics-port 0";
-    match config::load(flags.split_whitespace(), [("", ""); 0]).expect("good settings") {
+    match config::load(flags.split_whitespace(), [("", ""); 0], Purpose::Serving).expect("good settings") {
         Startup::Run(config) => Node::build(*config).expect("free ports"),
         Startup::Print(text) => panic!("instead of settings: {text}"),
     }

@@ -17,7 +17,7 @@ use app_manager::app::App;
 use redis_server::Redis;
 use serde_json::{Value, json};
 use socket_node::{
-    config::{self, Config, Startup},
+    config::{self, Config, Purpose, Startup},
     log,
     node::{Node, RunningNode},
 };
@@ -124,7 +124,7 @@ fn config(redis: &Redis) -> Config {
          --adapter-driver redis --redis-url 127.0.0.1:{}",
         redis.port()
     );
-    match config::load(flags.split_whitespace(), [("", ""); 0]).expect("good settings") {
+    match config::load(flags.split_whitespace(), [("", ""); 0], Purpose::Serving).expect("good settings") {
         Startup::Run(config) => *config,
         Startup::Print(text) => panic!("instead of settings: {text}"),
     }

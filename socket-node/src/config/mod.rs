@@ -65,7 +65,7 @@ impl std::error::Error for ConfigErrors {}
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn load<A, E, N, V>(args: A, environment: E) -> Result<Startup, ConfigErrors>
+pub fn load<A, E, N, V>(args: A, environment: E, purpose: Purpose) -> Result<Startup, ConfigErrors>
 where
     A: IntoIterator,
     A::Item: Into<OsString>,
@@ -75,32 +75,15 @@ where
 {
     let args = args.into_iter().skip(1).map(Into::into).collect();
     let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    load_in(Path::new(""), args, &environment, Purpose::Serving)
-}
-
-/// [`load`], for somebody who does not serve: which apps the settings have is of no interest.
-///
-/// # Errors
-/// Everything that is wrong, at once.
-pub fn load_without_apps<A, E, N, V>(args: A, environment: E) -> Result<Startup, ConfigErrors>
-where
-    A: IntoIterator,
-    A::Item: Into<OsString>,
-    E: IntoIterator<Item = (N, V)>,
-    N: Into<OsString>,
-    V: Into<OsString>,
-{
-    let args = args.into_iter().skip(1).map(Into::into).collect();
-    let environment = environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    load_in(Path::new(""), args, &environment, Purpose::Other)
+    load_in(Path::new(""), args, &environment, purpose)
 }
 
 /// What the settings are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub enum Purpose {
     /// A node, which needs apps.
     Serving,
-    /// Something else.
+    /// Something else: which apps the settings have is of no interest.
     Other,
 }
 
