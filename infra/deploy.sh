@@ -226,32 +226,6 @@ create_first_app() {
   say "made the app 1 with the key $key"
 }
 
-# So many random bytes, in hex.
-random() {
-  od -An -N "$1" -t x1 /dev/urandom | tr -d ' \n'
-}
-
-# The program that looks after apps, if there is one.
-find_program() {
-  local candidate
-  for candidate in "${SOCKET_RUSH_BIN:-}" socket-rush "$here"/../target/{release,debug}/socket-rush; do
-    if command -v "$candidate" >/dev/null; then
-      program=$candidate
-      return
-    fi
-  done
-}
-
-# The settings by which it finds the table.
-store() {
-  printf '%s' "--app-manager dynamodb --dynamodb-table $name-apps --aws-region $AWS_REGION"
-}
-
-apps() {
-  # shellcheck disable=SC2046 # They are words.
-  "$program" apps "$@" $(store)
-}
-
 deploy_worker() {
   local bucket sum queue
   provide_worker

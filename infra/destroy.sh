@@ -89,6 +89,8 @@ delete_data() {
 read_arguments "$@"
 choose_region
 ask
+# Left over, if a try was cut off.
+delete "$name-smoke"
 for ((index = ${#all_stacks[@]} - 1; index > 0; index--)); do
   delete "$name-${all_stacks[index]}"
 done

@@ -1,105 +1,142 @@
 #!/usr/bin/env bash
-# Tries a Socket Rush from outside: whether it is ready, takes a client, and answers signed requests.
+# Tries a Socket Rush from outside: whether it is ready, a client gets into a presence channel and hears what a backend
+# publishes there, and the webhook about the client arrives.
 #
-#   infra/smoke.sh NAME          one that infra/deploy.sh has put into AWS
-#   infra/smoke.sh --url URL     any, with APP_ID, APP_KEY and APP_SECRET in the environment
+#   infra/smoke.sh NAME [--url URL]  one that infra/deploy.sh has put into AWS; its load balancer, or the name that leads there
+#   infra/smoke.sh --url URL         any; with the app of APP_ID, APP_KEY and APP_SECRET, and without webhooks
 #
-#   --app ID           the app of NAME with which it is tried (1)
-#   --within SECONDS   how long it may take to be ready (120)
+#   --within SECONDS   how long each of these may take (120)
 #   --help             prints this
 #
-# It needs curl and openssl, and for a NAME the AWS CLI. The exit code is 0 if everything worked.
+# A NAME is tried with an app and an endpoint of their own, the latter the stack NAME-smoke. Both are taken away at the end.
+# It needs curl, openssl and python3, and for a NAME the AWS CLI and socket-rush: the one that SOCKET_RUSH_BIN names, or the
+# first on the PATH or in target/. The exit code is 0 if everything worked.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here
 # shellcheck source=infra/stacks.sh
 . "$here/stacks.sh"
+# shellcheck source=infra/client.sh
+. "$here/client.sh"
 
-name='' url='' within=120 app=1
+readonly channel=presence-smoke
+name='' url='' within=120 program=''
+scratch=$(mktemp -d)
+# What has to be taken away.
+client='' app='' stack=''
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+clean_up() {
+  [[ -z $client ]] || kill "$client" 2>/dev/null || true
+  [[ -z $app ]] || apps delete "$app" >/dev/null || say "the app $app is still there"
+  [[ -z $stack ]] || aws cloudformation delete-stack --stack-name "$stack" || say "the stack $stack is still there"
+  rm -rf "$scratch"
+}
 
 read_arguments() {
   while (($#)); do
     case $1 in
       --help | -h) usage && exit ;;
-      --url | --within | --app)
+      --url | --within)
         (($# > 1)) || fail "$1 needs a value"
         case $1 in
-          --url) url=$2 ;;
+          --url) url=${2%/} ;;
           --within) within=$2 ;;
-          --app) app=$2 ;;
         esac
         shift
         ;;
       -*) fail "unknown option $1; --help lists them" ;;
-      *) name=$1 ;;
+      *)
+        [[ -z $name ]] || fail "'$1' is one name too many"
+        name=$1
+        ;;
     esac
     shift
   done
   [[ -n $name || -n $url ]] || fail 'say a NAME or --url; --help says more'
+  [[ -z $name ]] || check_name "$name"
   [[ $within =~ ^[0-9]+$ ]] || fail "--within takes seconds, not '$within'"
 }
 
-# Asks the stacks where to go, and the table for the app: each is an item of its own, with its settings as attributes.
-find_server() {
-  local table item
-  [[ -z $url ]] || return 0
-  check_name "$name"
-  choose_region
-  url=$(output "$name-sockets" Url)
-  table=$(output "$name-data" TableName)
-  item=$(aws dynamodb get-item --table-name "$table" --key "{\"pk\": {\"S\": \"app#$app\"}}" \
-    --query 'Item.[app_key.S, app_secret.S]' --output text)
-  [[ $item != None ]] || fail "there is no app $app"
-  APP_ID=$app
-  IFS=$'\t' read -r APP_KEY APP_SECRET <<<"$item"
-}
-
-# What a signed request with method `$1`, path `$2` and perhaps body `$3` is answered.
-request() {
-  local method=$1 path=$2 body=${3:-} query signature
-  query="auth_key=$APP_KEY&auth_timestamp=$(date +%s)&auth_version=1.0"
-  [[ -z $body ]] || query+="&body_md5=$(printf %s "$body" | openssl md5 -r | cut -d ' ' -f 1)"
-  signature=$(printf '%s\n%s\n%s' "$method" "$path" "$query" | hmac)
-  curl --silent --show-error --fail-with-body --max-time 10 --request "$method" \
-    --header 'Content-Type: application/json' ${body:+--data "$body"} \
-    "$url$path?$query&auth_signature=$signature"
-}
-
-# HMAC-SHA256 of standard input with the app's secret, in hex.
-hmac() {
-  openssl sha256 -hmac "$APP_SECRET" -r | cut -d ' ' -f 1
-}
-
-wait_until_ready() {
-  local deadline=$((SECONDS + within))
-  until curl --silent --fail --output /dev/null --max-time 5 "$url/ready"; do
-    ((SECONDS < deadline)) || fail "$url/ready does not answer 200 within $within s"
+# Waits until `$2...` succeeds; `$1` says what it is if it does not.
+await() {
+  local what=$1 deadline=$((SECONDS + within))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || fail "$what within $within s"
     sleep 1
   done
-  say "$url is ready"
 }
 
-# Opens a WebSocket as a client does, and reads until it is greeted. curl sees the connection as an answer without an end,
-# and is ended.
-connect() {
-  local greeting
-  greeting=$(curl --silent --http1.1 --include --no-buffer --max-time 5 \
-    --header 'Connection: Upgrade' --header 'Upgrade: websocket' --header 'Sec-WebSocket-Version: 13' \
-    --header 'Sec-WebSocket-Key: c29ja2V0LXJ1c2gtc21vaw==' "$url/app/$APP_KEY?protocol=7" |
-    tr -d '\000' | grep --text --only-matching --max-count 1 'pusher:connection_established' || true)
-  [[ -n $greeting ]] || fail 'a client is not greeted'
-  say 'a client is greeted'
+# Makes an endpoint, and an app that has its webhooks sent there.
+prepare() {
+  local endpoint
+  choose_region
+  find_program
+  [[ -n $program ]] || fail 'socket-rush is missing, which makes an app: say where it is with SOCKET_RUSH_BIN'
+  [[ -n $url ]] || url=$(output "$name-sockets" Url)
+  say "deploying $name-smoke, an endpoint for webhooks"
+  stack=$name-smoke
+  aws cloudformation deploy --stack-name "$stack" --template-file "$here/smoke.yaml" --capabilities CAPABILITY_IAM \
+    --no-fail-on-empty-changeset --tags "socket-rush=$name" --parameter-overrides "Name=$name" >/dev/null
+  endpoint=$(reachable "$(output "$stack" Url)")
+  APP_ID=$(date +%s)$RANDOM APP_KEY=$(random 10) APP_SECRET=$(random 20)
+  printf '{"app_id": "%s", "app_key": "%s", "app_secret": "%s", "app_webhooks_enabled": true, "app_webhook_url": "%s"}' \
+    "$APP_ID" "$APP_KEY" "$APP_SECRET" "$endpoint" | apps create --json - >/dev/null
+  app=$APP_ID
+}
+
+# The URL `$1` of a function, as it can be reached: an emulator may have the names of AWS for them, which lead nowhere.
+reachable() {
+  local id=${1#https://}
+  if [[ -n ${AWS_ENDPOINT_URL:-} && $1 == *.on.aws/ ]]; then
+    printf '%s/_aws/lambda-url/%s/\n' "$AWS_ENDPOINT_URL" "${id%%.*}"
+  else
+    printf '%s\n' "$1"
+  fi
+}
+
+is_ready() {
+  curl --silent --fail --output /dev/null --max-time 5 "$url/ready"
+}
+
+# Whether the client has said `$1`. One that has ended says nothing more.
+client_said() {
+  ! grep --quiet --fixed-strings -- "$1" "$scratch/client" || return 0
+  kill -0 "$client" 2>/dev/null || fail "a client ended: $(tail -n 1 "$scratch/client")"
+  return 1
+}
+
+# Whether the endpoint has got a webhook about the client which the app has signed.
+webhook_arrived() {
+  local signature body
+  while read -r _ signature body; do
+    [[ $body == *'"member_added"'*"\"$channel\""* && $(printf %s "$body" | hmac) == "$signature" ]] && return
+  done < <(aws logs filter-log-events --log-group-name "$log" --filter-pattern webhook \
+    --query 'events[].[message]' --output text)
+  return 1
 }
 
 read_arguments "$@"
 require curl 'it asks the server'
 require openssl 'it signs'
-find_server
+require python3 'the client is written in it'
+[[ -z $name ]] || prepare
 : "${APP_ID:?is the id of the app}" "${APP_KEY:?is its key}" "${APP_SECRET:?is its secret}"
-wait_until_ready
-connect
-request GET "/apps/$APP_ID/channels" >/dev/null || fail 'a signed request is refused'
-request POST "/apps/$APP_ID/events" '{"name":"smoke","channels":["smoke"],"data":"{}"}' >/dev/null ||
-  fail 'an event is refused'
-say 'a backend is answered, and may publish'
+await "$url/ready does not answer 200" is_ready
+say "$url is ready"
+request "$url" GET /channels >/dev/null || fail 'a signed request is refused'
+APP_SECRET=$APP_SECRET python3 -B "$visitor" "$url" "$APP_KEY" "$channel" >"$scratch/client" 2>&1 </dev/null &
+client=$!
+await "a client does not get into $channel" client_said 'subscribed to'
+say "a client is in $channel"
+publish "$url" "$channel" smoke '{}' || fail 'an event is refused'
+await 'the client does not hear what was published' client_said 'got smoke'
+say 'it hears what a backend publishes'
+if [[ -n $name ]]; then
+  log=$(output "$stack" LogGroup)
+  await 'no webhook arrives' webhook_arrived
+  say 'its webhook arrives, signed by the app'
+fi

@@ -1,5 +1,5 @@
-# What deploy.sh, destroy.sh and smoke.sh have in common: how they speak, and how they ask about the stacks of an
-# installation. It is sourced, after `set -euo pipefail`.
+# What deploy.sh, destroy.sh and smoke.sh have in common: how they speak, how they ask about the stacks of an installation, and
+# how they look after its apps. It is sourced, after `set -euo pipefail`.
 # shellcheck shell=bash
 
 # The order in which they are deployed; each takes what it needs from those before it.
@@ -71,4 +71,32 @@ account() {
 # The bucket for the packages of the installation `$1`.
 bucket_of() {
   printf '%s-socket-rush-%s-%s\n' "$1" "$(account)" "$AWS_REGION"
+}
+
+# So many random bytes, in hex.
+random() {
+  od -An -N "$1" -t x1 /dev/urandom | tr -d ' \n'
+}
+
+# Finds the program that looks after apps, if there is one, and says where in `program`.
+find_program() {
+  local candidate
+  for candidate in "${SOCKET_RUSH_BIN:-}" socket-rush "${BASH_SOURCE[0]%/*}"/../target/{release,debug}/socket-rush; do
+    if command -v "$candidate" >/dev/null; then
+      program=$candidate
+      return
+    fi
+  done
+}
+
+# The settings by which it finds the table of the installation.
+store() {
+  # shellcheck disable=SC2154 # Each script sets the name.
+  printf '%s' "--app-manager dynamodb --dynamodb-table $name-apps --aws-region $AWS_REGION"
+}
+
+# Looks after the apps of the installation.
+apps() {
+  # shellcheck disable=SC2046 # They are words.
+  "$program" apps "$@" $(store)
 }

@@ -1,11 +1,11 @@
 //! Official server SDKs as endpoints: what came through a queue and a worker is as valid to them as what a node sends.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use crate::{
-    sdk::suite::Suite,
+    sdk::suite::{Suite, endpoint},
     support::{
         aws::Aws,
         node::{Launch, Node},
@@ -29,12 +29,6 @@ fn apps(endpoint: SocketAddr) -> Value {
 fn node(aws: &Aws, endpoint: SocketAddr) -> Node {
     let settings = json!({"queue_driver": "sqs", "sqs_queue_url": QUEUE, "applications": apps(endpoint)});
     Launch::bare().config(&settings).on_aws(aws.address).start_alone()
-}
-
-/// An endpoint that a suite will open. No other test listens on that address of the loopback interface, so the port stays
-/// free until then.
-fn endpoint(address: &str) -> SocketAddr {
-    TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 #[tokio::test]

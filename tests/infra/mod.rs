@@ -2,8 +2,10 @@
 
 mod emulated;
 mod image;
+mod installation;
 mod laptop;
 mod rights;
+mod scripts;
 mod templates;
 mod watching;
 
@@ -76,7 +78,7 @@ fn read_yaml(files: &[PathBuf]) -> BTreeMap<String, Value> {
 
 fn read_templates() -> BTreeMap<String, Value> {
     let templates = read_yaml(&files("infra", "yaml"));
-    assert_eq!(templates.len(), 7, "{:?}", templates.keys());
+    assert_eq!(templates.len(), 8, "{:?}", templates.keys());
     templates
 }
 

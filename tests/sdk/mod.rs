@@ -4,9 +4,9 @@
 mod readme;
 pub(crate) mod suite;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use suite::{Suite, node};
+use suite::{Suite, endpoint, node};
 
 use crate::support::{
     cluster::Cluster,
@@ -93,11 +93,9 @@ async fn the_python_server_sdk_publishes_asks_and_signs() {
     Suite::python("python_server.py").run(&node(&[])).await;
 }
 
-/// A node whose webhooks go to an endpoint that a suite will open, and where. No other test listens on that address of
-/// the loopback interface, so the port stays free until then.
+/// A node whose webhooks go to an endpoint that a suite will open, and where.
 fn node_with_endpoint(address: &str) -> (Node, SocketAddr) {
-    let free =
-        TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr()).expect("a free port");
+    let free = endpoint(address);
     let features =
         ["--app-enable-client-messages", "--app-enable-subscription-count", "--app-webhooks-enabled"];
     let url = format!("--app-webhook-url=http://{free}/hook");

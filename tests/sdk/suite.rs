@@ -5,6 +5,7 @@ use std::{
     fmt::Display,
     fs::File,
     io::{Read, Seek},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -29,6 +30,12 @@ pub(crate) fn node(flags: &[&str]) -> Node {
     let [id, key, secret] = APP;
     let app = ["--app-id", id, "--app-key", key, "--app-secret", secret];
     Launch::bare().flags(app).flags(flags.iter().copied()).start()
+}
+
+/// An endpoint for webhooks that a suite will open. Each test has an address of the loopback interface for itself, so that
+/// the port stays free until then.
+pub(crate) fn endpoint(address: &str) -> SocketAddr {
+    TcpListener::bind((address, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 /// One file of `suites/`, about to be run.
