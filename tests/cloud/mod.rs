@@ -9,7 +9,7 @@ mod node;
 mod poller;
 mod sdks;
 mod stores;
-mod targets;
+pub(crate) mod targets;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -96,7 +96,7 @@ fn numbers(messages: &[Message]) -> Vec<usize> {
 }
 
 /// Makes a function that hands what it is invoked with on to this path of a receiver, and fails if that does not take it.
-async fn create_forwarder(aws: &Aws, name: &str, receiver: &Receiver, path: &str) {
+pub(crate) async fn create_forwarder(aws: &Aws, name: &str, receiver: &Receiver, path: &str) {
     const CODE: &str = "
 import json, os, urllib.request
 

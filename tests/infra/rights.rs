@@ -7,9 +7,9 @@ use tokio::process::Command;
 
 use super::{actions, policy_actions};
 use crate::{
-    cloud,
+    cloud::{self, targets::create_forwarder},
     support::{
-        aws::Aws,
+        aws::{Aws, dead_letters_of},
         node::{self, Launch},
         receiver::Receiver,
         wiretap::Wiretap,
@@ -90,7 +90,33 @@ async fn the_function_asks_of_the_table_what_its_role_allows() {
     let log = ["logs:CreateLogStream", "logs:PutLogEvents"].map(String::from);
     assert_eq!(actions(("worker", "Role"), &["Log"]), BTreeSet::from(log));
     let all = super::policy_of("worker", "Role");
-    assert_eq!(all.len(), 3, "it has no other right");
+    assert_eq!(all.len(), 5, "it has no other right");
+}
+
+#[tokio::test]
+async fn the_function_asks_of_targets_what_its_role_may_be_given() {
+    let (aws, mut receiver) = (Aws::start().await, Receiver::start().await);
+    make_app(&aws, &receiver).await;
+    let wiretap = Wiretap::before(aws.address).await;
+    for queue in ["webhooks", "told.fifo"] {
+        aws.create_queue(queue, 10, 3).await;
+    }
+    let topic = aws.create_topic("told.fifo", "told.fifo", true).await;
+    create_forwarder(&aws, "hooks", &receiver, "/hook").await;
+    let variables = json!({"APP_MANAGER": "dynamodb", "DYNAMODB_TABLE": "apps"});
+    aws.create_function_on(wiretap.address, "webhooks", 10, variables).await;
+    let endpoints =
+        [json!({"sns_topic_arn": topic}), json!({"lambda_function": {"name": "hooks", "async": false}})];
+    for (number, endpoint) in endpoints.into_iter().enumerate() {
+        let mut job: Value =
+            serde_json::from_str(&cloud::job(&receiver, "/hook", "a", number)).expect("JSON");
+        job["endpoint"] = endpoint;
+        aws.send("webhooks", &[("a", job.to_string())]).await;
+    }
+    receiver.next().await;
+    aws.holds("told.fifo", [1, 0]).await;
+    aws.drained("webhooks").await;
+    assert_eq!(wiretap.actions(), actions(("worker", "Role"), &["Apps", "TargetTopics", "TargetFunctions"]));
 }
 
 #[tokio::test]
@@ -110,9 +136,29 @@ async fn whoever_looks_after_apps_asks_what_the_policy_for_that_allows() {
     ] {
         apps(&wiretap, arguments).await;
     }
+    look_after_dead_letters(&aws, &wiretap, &receiver).await;
     // A transaction is allowed by what it does: it writes items, and deletes some.
     let mut asked = wiretap.actions();
     assert!(asked.remove("dynamodb:TransactWriteItems"), "{asked:?}");
     asked.extend(["dynamodb:DeleteItem", "dynamodb:PutItem"].map(String::from));
     assert_eq!(asked, policy_actions("data", "Management"));
+}
+
+/// Lists one, sends it again, and throws it away.
+async fn look_after_dead_letters(aws: &Aws, wiretap: &Wiretap, receiver: &Receiver) {
+    const QUEUE: &str = "webhooks.fifo";
+    aws.create_queue(QUEUE, 30, 3).await;
+    for words in [&["ls"][..], &["replay", "--app", "1"], &["purge", "--all"]] {
+        // What is only looked at is still there for the next.
+        if words[0] != "replay" {
+            let job = cloud::job(receiver, "/hook", words[0], 1);
+            aws.send(&dead_letters_of(QUEUE), &[("a", job)]).await;
+        }
+        let launch = Launch::unset().flags(["webhooks", "dlq"]).flags(words.iter().copied()).flags(TABLE);
+        let launch =
+            launch.flags(["--queue-driver", "sqs", "--sqs-queue-url", QUEUE]).on_aws(wiretap.address);
+        // The wiretap needs this thread if the test has no other.
+        let ending = tokio::task::spawn_blocking(|| launch.run()).await.expect("it runs");
+        assert_eq!(ending.code, Some(0), "{words:?}: {}", ending.stderr);
+    }
 }

@@ -49,6 +49,8 @@ impl Wiretap {
                     actions.insert(format!("{service}:{}", action.trim_end_matches("Batch")));
                 } else if let Some(action) = line.strip_prefix("Action=") {
                     actions.insert(format!("sns:{}", action.trim_end_matches("Batch")));
+                } else if line.starts_with("POST /2015-03-31/functions/") && line.contains("/invocations ") {
+                    actions.insert("lambda:InvokeFunction".to_owned());
                 }
             }
         }
