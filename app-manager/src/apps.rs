@@ -4,9 +4,9 @@
 //! meanwhile get its answer. While the store is away, what was known goes on being true; of what was not, nobody is told
 //! that it does not exist.
 //!
-//! Suggested reading order: [`Apps`]; [`live`], an app that may change; [`cache`], which puts the rest together:
-//! [`known`], the apps that are remembered, [`misses`], the names that are nobody's, [`gate`], how much the store is
-//! asked, [`figures`], what is counted.
+//! Suggested reading order: [`Apps`]; [`live`], an app that may change; [`cache`], which puts the rest together, and in
+//! `cache::lookup` asks the store: [`known`], the apps that are remembered, [`misses`], the names that are nobody's,
+//! [`gate`], how much the store is asked, [`figures`], what is counted.
 
 mod cache;
 mod figures;
