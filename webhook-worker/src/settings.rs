@@ -147,8 +147,6 @@ pub static LAMBDA_SETTINGS: &[Setting] = &[
     WEBHOOK_ALLOW_NETWORKS,
     WEBHOOK_DENY_NETWORKS,
     WEBHOOK_RETRY_SECONDS,
-    AWS_REGION,
-    AWS_ENDPOINT_URL,
     LOG_LEVEL,
     Setting { default: Some("json"), ..LOG_FORMAT },
 ];

@@ -1,6 +1,11 @@
 //! Settings through the front door: arguments and variables in, values or errors out.
 
-use std::{collections::HashMap, ffi::OsString, fs, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+};
 
 use app_manager::app::settings::markdown;
 use serde_json::json;
@@ -148,6 +153,14 @@ fn every_default_is_a_value_that_its_setting_takes() {
         if let Some(default) = setting.default {
             assert!(setting.read(&default.into(), setting.key, &mut problems).is_some(), "{}", setting.key);
         }
+    }
+}
+
+#[test]
+fn no_setting_has_the_name_of_another() {
+    for settings in [LAMBDA_SETTINGS, POLLER_SETTINGS] {
+        let names: HashSet<_> = settings.iter().map(|setting| setting.key).collect();
+        assert_eq!(names.len(), settings.len());
     }
 }
 
