@@ -109,11 +109,15 @@ fn the_function_fits_its_queue() {
         TEMPLATES["data"]["Parameters"][parameter][key].as_u64().expect("a number")
     };
     let (function, source) = (properties("worker", "Function"), properties("worker", "Source"));
-    let timeout = function["Timeout"].as_u64().expect("a number of seconds");
+    let timeouts = &function["Timeout"]["Fn::If"];
+    let timeout = |index: usize| timeouts[index].as_u64().expect("a number of seconds");
     // AWS refuses less than one, and advises six.
-    assert!(default("VisibilitySeconds", "MinValue") >= 6 * timeout);
-    // An attempt takes four seconds, and its answer half of one; there is to be time for some in a row.
-    assert!(timeout >= 2 * 5);
+    assert!(default("VisibilitySeconds", "MinValue") >= 6 * timeout(2));
+    assert!(default("VisibilitySeconds", "MinValue") >= 3 * timeout(1));
+    // An attempt takes four seconds, and its answer half of one; there is to be time for some in a row. At a function it takes
+    // ten, and there is to be time for one more.
+    assert!(timeout(2) >= 2 * 5 && timeout(1) >= 10 + 2 * 5);
+    assert_eq!(timeouts[0], "HasTargetFunctions");
     // Pusher's libraries take no webhook that is older than five minutes.
     let gaps = default("Attempts", "Default") - 1;
     assert_eq!(gaps * default("VisibilitySeconds", "Default"), 300);
