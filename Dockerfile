@@ -6,6 +6,8 @@
 #   docker run --read-only -p 6001:6001 -e APP_ID=1 -e APP_KEY=app-key -e APP_SECRET=app-secret socket-rush
 
 FROM rust:1.95-bookworm AS build
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# hadolint ignore=DL3008 # Debian keeps one version of a package in a release.
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends zip \
  && rm -rf /var/lib/apt/lists/*
@@ -23,7 +25,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 # The function runs on Amazon Linux 2023, whose C library is 2.34.
 RUN newest=$(objdump -T /out/bootstrap | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1) \
  && [ "$(printf '%s\nGLIBC_2.34\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.34 ] \
- && cd /out && zip -X worker.zip bootstrap
+ && zip -X -j /out/worker.zip /out/bootstrap
 
 FROM scratch AS worker
 COPY --from=build /out/worker.zip /

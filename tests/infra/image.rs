@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 
-use super::home;
+use super::{home, installed};
 
 /// The paths that the builder is given: those that `.dockerignore` names with `!`, since it leaves all others out.
 fn given() -> Vec<String> {
@@ -43,4 +43,12 @@ fn the_image_is_built_with_the_compiler_of_the_workspace_and_runs_as_nobody() {
     let tests = fs::read_to_string(home("tests/aws.requirements.txt")).expect("it is there");
     let cli = file.split_whitespace().find(|word| word.starts_with("awscli==")).expect("a version");
     assert!(tests.lines().any(|line| line == cli), "tests run with another than {cli}");
+}
+
+#[test]
+fn hadolint_finds_nothing_wrong_with_the_dockerfile() {
+    let output =
+        Command::new(installed("lint", "hadolint")).arg(home("Dockerfile")).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
