@@ -6,11 +6,7 @@ use serde_json::Value;
 use tokio::{net::TcpStream, process::Command, time::timeout};
 
 use super::{home, list, read_yaml};
-use crate::support::{
-    api::raw_request,
-    cluster::Cluster,
-    node::{Launch, METRICS, binary},
-};
+use crate::support::node::{Launch, binary};
 
 /// It installs nothing that `tests/run` has not installed, and builds nothing.
 const DEADLINE: Duration = Duration::from_secs(300);
@@ -104,32 +100,4 @@ fn nodes_take_the_settings_of_the_compose_file() {
     }
     let ending = launch.run();
     assert_eq!(ending.code, Some(0), "{}", ending.stderr);
-}
-
-/// The names of our metrics in a text.
-fn metrics_in(text: &str) -> BTreeSet<String> {
-    let name = |text: &str| {
-        text.chars().take_while(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || *it == '_').collect()
-    };
-    text.match_indices("socket_rush_").map(|(index, _)| name(&text[index..])).collect()
-}
-
-#[tokio::test]
-async fn grafana_shows_metrics_that_nodes_have() {
-    let text = fs::read_to_string(home("localstack/grafana/socket-rush.json")).expect("it is there");
-    let dashboard: Value = serde_json::from_str(&text).expect("JSON");
-    let cluster = Cluster::of(1, || Launch::new().flags(METRICS));
-    let address = cluster.node(0).metrics.expect("metrics were asked for");
-    let request = "GET /metrics HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n";
-    let page = raw_request(address, request).await.expect("an answer");
-    let known = metrics_in(page.text());
-    let mut shown = BTreeSet::new();
-    for panel in dashboard["panels"].as_array().expect("panels") {
-        for target in panel["targets"].as_array().expect("targets") {
-            let metrics = metrics_in(target["expr"].as_str().expect("an expression"));
-            assert!(!metrics.is_empty() && metrics.is_subset(&known), "{}: {metrics:?}", panel["title"]);
-            shown.extend(metrics);
-        }
-    }
-    assert!(shown.len() >= 30, "{shown:?}");
 }

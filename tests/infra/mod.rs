@@ -1,6 +1,7 @@
 //! What puts a server into AWS: the templates, read and looked over, and the scripts, run against an emulator.
 
 mod emulated;
+mod grafana;
 mod image;
 mod installation;
 mod laptop;

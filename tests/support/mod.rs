@@ -11,6 +11,7 @@ pub(crate) mod node;
 pub(crate) mod poller;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod raw;
