@@ -5,6 +5,7 @@ mod grafana;
 mod image;
 mod installation;
 mod laptop;
+mod proxied;
 mod rights;
 mod scripts;
 mod templates;

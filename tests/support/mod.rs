@@ -7,6 +7,7 @@ pub(crate) mod checker;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod database;
+pub(crate) mod haproxy;
 pub(crate) mod node;
 pub(crate) mod poller;
 pub(crate) mod port;
