@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, time::Duration};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{home, list};
+use super::{compose::items, home};
 use crate::support::{
     api::raw_request,
     cluster::Cluster,
@@ -22,11 +22,10 @@ fn expressions() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let of_panel = |panel: &Value| {
-        let targets =
-            list(&panel["targets"]).into_iter().map(|target| (text(&panel["title"]), text(&target["expr"])));
+        let targets = items(&panel["targets"]).map(|target| (text(&panel["title"]), text(&target["expr"])));
         targets.collect::<Vec<_>>()
     };
-    list(&dashboard["panels"]).into_iter().flat_map(of_panel).collect()
+    items(&dashboard["panels"]).flat_map(of_panel).collect()
 }
 
 /// The names of our metrics in a text.

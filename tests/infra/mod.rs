@@ -1,5 +1,6 @@
 //! What puts a server into AWS: the templates, read and looked over, and the scripts, run against an emulator.
 
+mod compose;
 mod emulated;
 mod grafana;
 mod image;

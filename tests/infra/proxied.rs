@@ -25,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const CLIENTS: usize = 8;
 
 /// What the file says.
-fn configuration() -> String {
+pub(super) fn configuration() -> String {
     fs::read_to_string(home("localstack/haproxy.cfg")).expect("it is there")
 }
 
