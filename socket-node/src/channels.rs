@@ -23,7 +23,7 @@ use app_manager::{app::App, apps::Apps};
 use thiserror::Error;
 use tokio::time::timeout;
 
-pub use subscriptions::{ClientFrame, Subscription};
+pub use subscriptions::{ClientFrame, Speaker, Subscription};
 pub use users::{SignIn, UserSession};
 
 pub use crate::{
@@ -151,7 +151,7 @@ impl Channels {
                 let enqueue = || self.shared.hub.enqueue(&topic, &frame, except);
                 run(with_patience(enqueue).await?);
             }
-            tally.apps.of(&app.id).api_events.one();
+            tally.apps.with(&app.id, |tally| tally.api_events.one());
         }
         tally.publish_times.record(started.elapsed());
         self.await_kept(app, channels).await;

@@ -204,6 +204,7 @@ impl Node {
             mut tasks,
         } = self;
         if let Some(listener) = metrics {
+            let (tally, apps) = (Arc::clone(&tally), apps.clone());
             let (channels, sockets, webhooks) = (channels.clone(), sockets.clone(), webhooks.clone());
             let cluster = others.as_ref().map(|others| others.cluster.clone());
             let metrics = Metrics::new(Sources { tally, apps, channels, sockets, webhooks, cluster });
@@ -213,7 +214,7 @@ impl Node {
         }
         let (closing, is_closing) = watch::channel(());
         tasks.spawn(listener::serve(listener, front, is_closing));
-        tasks.spawn(keep_time(channels, sockets.clone()));
+        tasks.spawn(keep_time(channels, sockets.clone(), tally, apps));
         RunningNode { tasks, sockets, webhooks, readiness, grace, others, closing }
     }
 }
@@ -355,7 +356,7 @@ fn keep_in_redis(
 }
 
 /// Once a second, does what no event triggers.
-async fn keep_time(channels: Channels, sockets: Sockets) {
+async fn keep_time(channels: Channels, sockets: Sockets, tally: Arc<Tally>, apps: Apps) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -363,6 +364,7 @@ async fn keep_time(channels: Channels, sockets: Sockets) {
         let now = pulse::now();
         sockets.tick(now);
         channels.tick(now);
+        tally.apps.make_room(|app| apps.known(app.as_str()).is_some());
     }
 }
 

@@ -20,7 +20,7 @@ fn each() -> [Database; 2] {
 }
 
 /// The same, with a table of apps that has app 1.
-async fn each_with_an_app() -> [Database; 2] {
+pub(crate) async fn each_with_an_app() -> [Database; 2] {
     let databases = each();
     for database in &databases {
         database.execute(table(database)).await;
@@ -37,12 +37,12 @@ fn table(database: &Database) -> &'static str {
     }
 }
 
-fn credentials(id: &str) -> Credentials {
+pub(crate) fn credentials(id: &str) -> Credentials {
     Credentials::new(id, &format!("key-{id}"), SECRET)
 }
 
 /// Adds an app, as somebody with a tool for SQL would.
-async fn add(database: &Database, id: &str) {
+pub(crate) async fn add(database: &Database, id: &str) {
     let app = credentials(id);
     let document = json!({"app_id": app.id, "app_key": app.key, "app_secret": app.secret});
     let values = format!("'{}', '{}', '{document}', 1", app.id, app.key);
@@ -55,7 +55,7 @@ fn node_at(database: &Database, address: SocketAddr) -> Launch {
     with_url(database, &database.url_at(address))
 }
 
-fn node_on(database: &Database) -> Launch {
+pub(crate) fn node_on(database: &Database) -> Launch {
     node_at(database, database.address)
 }
 

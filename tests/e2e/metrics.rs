@@ -6,6 +6,7 @@ mod bounds;
 mod clustered;
 mod moved;
 mod queue;
+mod seen;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

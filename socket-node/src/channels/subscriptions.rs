@@ -14,6 +14,7 @@ use crate::{
     cluster::census::{Edge, Place},
     hub::{Flush, Full, Socket, Topic, pulse},
     protocol::{ChannelName, Event, Frame, event, event::Member},
+    tally::AppTally,
     webhooks::Webhooks,
 };
 
@@ -23,6 +24,15 @@ pub struct Subscription {
     channel: ChannelName,
     /// Which member the connection is, on presence channels.
     user_id: Option<Box<str>>,
+}
+
+/// The client that sends an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Speaker<'a> {
+    /// Its connection, which does not get the event.
+    pub socket: &'a Arc<Socket>,
+    /// Where its events are counted.
+    pub tally: &'a AppTally,
 }
 
 /// Whether subscribers of a channel are told how many they are.
@@ -124,30 +134,31 @@ impl Channels {
     pub fn client_event(
         &self,
         app: &Arc<App>,
-        socket: &Arc<Socket>,
+        speaker: Speaker<'_>,
         subscription: &Subscription,
         event: Event<'_>,
     ) -> Result<(), (Full, ClientFrame)> {
         let Subscription { channel, user_id } = subscription;
         if Webhooks::are_wanted(app, EventKind::ClientEvent, channel) {
-            self.shared.webhooks.tell(app, client_event(socket, subscription, event));
+            self.shared.webhooks.tell(app, client_event(speaker.socket, subscription, event));
         }
         let frame = event::client_event(channel, event, user_id.as_deref());
-        self.forward(socket, ClientFrame { topic: topic(app, channel), frame })
+        self.forward(speaker, ClientFrame { topic: topic(app, channel), frame })
     }
 
     /// The same for an event that had to wait.
     ///
     /// # Errors
     /// If there is still no room.
-    pub fn forward(&self, socket: &Arc<Socket>, event: ClientFrame) -> Result<(), (Full, ClientFrame)> {
+    pub fn forward(&self, speaker: Speaker<'_>, event: ClientFrame) -> Result<(), (Full, ClientFrame)> {
+        let Speaker { socket, tally } = speaker;
         match self.shared.hub.enqueue(&event.topic, &event.frame, Some(socket.id())) {
             Ok(flush) => {
                 // A client is told of nothing that becomes of its events; that other nodes did not hear is counted.
                 if self.tell_others(&event.topic, &event.frame, Some(socket.id())).is_err() {
                     self.shared.tally.unheard.one();
                 }
-                self.shared.tally.apps.of(&event.topic.app).client_events.one();
+                tally.client_events.one();
                 run(flush);
                 Ok(())
             }

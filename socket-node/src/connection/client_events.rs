@@ -6,7 +6,7 @@ use app_manager::app::App;
 
 use super::session::Session;
 use crate::{
-    channels::{ClientFrame, Full},
+    channels::{ClientFrame, Full, Speaker},
     limits::EventRate,
     protocol::{Event, event, message::ClientEvent},
 };
@@ -40,7 +40,7 @@ impl Session {
         let name = event::quote(&event.name);
         let forwarded = Event { name: &name, data: &data };
         let channels = &self.sockets.shared.channels;
-        let sent = channels.client_event(&app, &self.socket, &self.subscriptions[at], forwarded);
+        let sent = channels.client_event(&app, self.speaker(), &self.subscriptions[at], forwarded);
         sent.err().map(|(full, frame)| Waiting { full, frame })
     }
 
@@ -49,11 +49,15 @@ impl Session {
     pub(super) async fn send_waiting(&self, mut waiting: Waiting) {
         loop {
             waiting.full.room().await;
-            match self.sockets.shared.channels.forward(&self.socket, waiting.frame) {
+            match self.sockets.shared.channels.forward(self.speaker(), waiting.frame) {
                 Ok(()) => return,
                 Err((full, frame)) => waiting = Waiting { full, frame },
             }
         }
+    }
+
+    fn speaker(&self) -> Speaker<'_> {
+        Speaker { socket: &self.socket, tally: &self.tally }
     }
 
     fn check_client_event(

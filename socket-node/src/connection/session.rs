@@ -15,6 +15,7 @@ use crate::{
         ChannelName, ClientMessage, Close, Decoder, Frame, Incoming, event,
         message::{SignIn, Subscribe},
     },
+    tally::AppTally,
 };
 
 /// Bytes that one read takes; all connections of a thread share the buffer.
@@ -40,6 +41,8 @@ pub(super) struct Session {
     pub(super) sockets: Sockets,
     /// Whatever it is now: it may change while the client is here.
     pub(super) app: LiveApp,
+    /// Where the connection is counted from its beginning to its end.
+    pub(super) tally: Arc<AppTally>,
     pub(super) socket: Arc<Socket>,
     decoder: Decoder,
     /// The beginning of a message whose end has not come; mostly empty, and then without a buffer.
@@ -97,14 +100,16 @@ impl Session {
     /// A connection whose handshake is done; `early` is what the client said right behind it.
     pub(super) fn new(sockets: Sockets, app: LiveApp, socket: Arc<Socket>, early: &Bytes) -> Box<Self> {
         let decoder = Decoder::new(max_message(&app.load()));
-        {
+        let tally = {
             let (socket_id, app_id) = (socket.id(), &app.load().id);
-            sockets.shared.tally.apps.of(app_id).connections.one();
             debug!(%socket_id, %app_id, "connection {socket_id} of app {app_id} began");
-        }
+            sockets.shared.tally.apps.of(app_id)
+        };
+        tally.connections.one();
         Box::new(Self {
             sockets,
             app,
+            tally,
             socket,
             decoder,
             unread: early.to_vec(),
@@ -332,7 +337,7 @@ impl Drop for Session {
     /// Also runs when the task panics: one connection may break, but it must not leave a ghost behind.
     fn drop(&mut self) {
         self.leave();
-        self.sockets.shared.tally.apps.of(&self.app.load().id).disconnections.one();
+        self.tally.disconnections.one();
         if tracing::enabled!(Level::DEBUG) {
             self.log_end();
         }

@@ -49,9 +49,9 @@ impl Collector for Sources {
 
 impl Sources {
     fn connections(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let apps = self.tally.apps.all();
         let by_app = |read: fn(&AppTally) -> u64| {
-            let apps = self.tally.apps.all();
-            apps.map(move |(app, tally)| ([("app_id", app.map_or(OTHER_APPS, AppId::as_str))], read(tally)))
+            apps.iter().map(move |(app, tally)| ([("app_id", label(app.as_ref()))], read(tally)))
         };
         let (begun, ended) = ("Connections that began, by app", "Connections that ended, by app");
         page.counters("connections", begun, by_app(|app| app.connections.total()))?;
@@ -69,10 +69,10 @@ impl Sources {
         let (received, sent) = ("Messages read from clients", "Messages written or queued for clients");
         page.counter("ws_messages_received", received, tally.received.total())?;
         page.counter("ws_messages_sent", sent, tally.sent.total())?;
-        let events = tally.apps.all().flat_map(|(app, tally)| {
-            let app = app.map_or(OTHER_APPS, AppId::as_str);
+        let apps = tally.apps.all();
+        let events = apps.iter().flat_map(|(app, tally)| {
             [("api", &tally.api_events), ("client", &tally.client_events)]
-                .map(|(kind, count)| ([("app_id", app), ("type", kind)], count.total()))
+                .map(|(kind, count)| ([("app_id", label(app.as_ref())), ("type", kind)], count.total()))
         });
         page.counters("events", "Events published, once a channel, by app and by who sent them", events)?;
         let errors: Vec<_> = tally.errors.all().collect();
@@ -151,6 +151,11 @@ impl Sources {
         page.gauge("webhook_queue_leaving", help, leaving)?;
         page.counter("webhook_queue_reconnects", "Times that this node lost that queue", outages)
     }
+}
+
+/// What names an app on the page.
+fn label(app: Option<&AppId>) -> &str {
+    app.map_or(OTHER_APPS, AppId::as_str)
 }
 
 /// The page as it is written.
