@@ -3,7 +3,7 @@
 //! `array` needs nothing. Another store needs a server, which the environment names; without it, its tests are ignored.
 //! The tests of the whole program start such servers, and run this binary with `--include-ignored`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![cfg_attr(feature = "sql", expect(clippy::unwrap_used, reason = "a test that cannot go on has failed"))]
 
 mod array;
 #[cfg(feature = "aws")]
