@@ -280,11 +280,12 @@ watch() {
 }
 
 deploy_alarms() {
-  local log
+  local log table
   watch
+  table=$(outputs "$name-data" TableName)
   log=$(output "$name-sockets" LogGroup)
   # shellcheck disable=SC2086 # As above.
-  deploy alarms "Email=$email" "NodeLogGroup=$log" $queues $function $nodes
+  deploy alarms "Email=$email" "NodeLogGroup=$log" $table $queues $function $nodes
 }
 
 deploy_dashboard() {

@@ -23,6 +23,7 @@ const METRICS: &[(&str, &[&str])] = &[
             "UnHealthyHostCount",
         ],
     ),
+    ("AWS/DynamoDB", &["ReadThrottleEvents"]),
     ("AWS/ECS", &["CPUUtilization", "MemoryUtilization"]),
     (
         "AWS/ElastiCache",
@@ -69,7 +70,7 @@ fn alarms_and_scaling_look_at_metrics_that_there_are() {
             assert!(known, "{name}: {metric}");
         }
     }
-    assert_eq!(count, 20);
+    assert_eq!(count, 21);
 }
 
 #[test]
