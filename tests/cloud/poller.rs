@@ -1,5 +1,7 @@
 //! The poller: what it delivers, keeps, gives back and buries.
 
+mod burials;
+
 use std::time::Duration;
 
 use tokio::time::sleep;

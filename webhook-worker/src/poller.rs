@@ -7,11 +7,15 @@
 //!
 //! - `held` is what this process has of the queue;
 //! - `receiver` gets messages, hands them over, and learns their fates;
-//! - `settler` tells the queue of them;
+//! - `line` keeps the fates of a group in order;
+//! - `desk` gives each fate to one of those who tell the queue;
+//! - `settler` is one of them;
 //! - [`health`] is for load balancers, supervisors and Prometheus.
 
+mod desk;
 pub mod health;
 mod held;
+mod line;
 mod receiver;
 mod settler;
 
@@ -24,13 +28,13 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 use tracing::warn;
 
-use self::{held::Held, receiver::Receiver, settler::Settler};
+use self::{desk::Desk, held::Held, receiver::Receiver, settler::Settler};
 use crate::{
     cloud::{Cloud, Failure, Kind, Queue, pause},
     worker::{Lanes, Limits},
@@ -41,12 +45,6 @@ const VISIBILITY: Duration = Duration::from_secs(30);
 
 /// Requests that wait for messages at the same time.
 const RECEIVERS: usize = 2;
-
-/// Requests that tell fates at the same time.
-const SETTLERS: usize = 4;
-
-/// Fates that wait to be told; then those who learn of them wait.
-const FATES: usize = 256;
 
 /// How many jobs a poller holds at a time: each is spoken for every ten seconds, ten of them in one request.
 pub fn limits(limits: Limits) -> Limits {
@@ -134,14 +132,13 @@ impl Poller {
         figures.counts.is_reached.store(true, Relaxed);
         let shared = Arc::new(Shared { queue, dead_letters, lanes, held: Held::default(), figures });
         let (stopping, is_stopping) = watch::channel(false);
-        let (fates, told) = mpsc::channel(FATES);
-        let told = Arc::new(tokio::sync::Mutex::new(told));
+        let (desk, fates) = Desk::open();
         let (mut receivers, mut settlers, mut keeper) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
         for _ in 0..RECEIVERS {
-            receivers.spawn(Receiver::new(Arc::clone(&shared), fates.clone()).run(is_stopping.clone()));
+            receivers.spawn(Receiver::new(Arc::clone(&shared), desk.clone()).run(is_stopping.clone()));
         }
-        for _ in 0..SETTLERS {
-            settlers.spawn(Settler::new(Arc::clone(&shared), Arc::clone(&told)).run());
+        for fates in fates {
+            settlers.spawn(Settler::new(Arc::clone(&shared), fates).run());
         }
         keeper.spawn(held::keep(Arc::clone(&shared)));
         Self { shared, stopping, receivers, settlers, keeper }

@@ -48,6 +48,13 @@ pub struct Received {
     pub body: String,
 }
 
+impl Received {
+    /// What has to keep its order: its group, or in a queue without groups itself alone.
+    pub fn line(&self) -> &str {
+        self.group.as_ref().unwrap_or(&self.id)
+    }
+}
+
 /// What a worker writes on a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
@@ -124,8 +131,7 @@ impl Queue {
             if !self.is_fifo {
                 return entry.build();
             }
-            let group = message.group.as_ref().unwrap_or(&message.id);
-            entry.message_group_id(group).message_deduplication_id(&message.id).build()
+            entry.message_group_id(message.line()).message_deduplication_id(&message.id).build()
         })();
         let rejected = self.send_entries(vec![entry]).await?;
         rejected.into_iter().next().map_or(Ok(()), |rejected| Err(rejected.failure))

@@ -1,22 +1,24 @@
 //! Gets messages, hands their jobs to the lanes, and learns their fates.
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    future::Future,
-    pin::Pin,
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     sync::atomic::Ordering::Relaxed,
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::{
-    sync::{mpsc, watch},
-    time::sleep,
+use futures_util::{
+    StreamExt as _,
+    stream::{BoxStream, SelectAll},
 };
+use tokio::{sync::watch, time::sleep};
 use tracing::warn;
 
-use super::{Shared, VISIBILITY};
+use super::{
+    Shared, VISIBILITY,
+    desk::Desk,
+    line::{self, HandedOver, Settled},
+};
 use crate::{
     cloud::{Failure, Received, pause},
     message,
@@ -35,27 +37,21 @@ const COME_AGAIN: Duration = Duration::from_secs(10);
 /// It is never longer than this.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// What became of a message.
-#[derive(Debug)]
-pub(super) struct Settled {
-    pub(super) message: Received,
-    pub(super) fate: Fate,
-}
-
 pub(super) struct Receiver {
     shared: Arc<Shared>,
-    fates: mpsc::Sender<Settled>,
-    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Settled> + Send>>>,
+    desk: Desk,
+    /// The lines of what is not through.
+    under_way: SelectAll<BoxStream<'static, Settled>>,
 }
 
 impl Receiver {
-    pub(super) fn new(shared: Arc<Shared>, fates: mpsc::Sender<Settled>) -> Self {
-        Self { shared, fates, under_way: FuturesUnordered::new() }
+    pub(super) fn new(shared: Arc<Shared>, desk: Desk) -> Self {
+        Self { shared, desk, under_way: SelectAll::new() }
     }
 
     /// Receives until it is to stop, and then waits for what is under way.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        let (shared, fates, mut failures) = (Arc::clone(&self.shared), self.fates.clone(), 0);
+        let (shared, desk, mut failures) = (Arc::clone(&self.shared), self.desk.clone(), 0);
         while !*stopping.borrow() {
             // After a failure it is good to know soon whether it is over.
             let wait = if failures == 0 { WAIT } else { Duration::ZERO };
@@ -63,7 +59,7 @@ impl Receiver {
             let received = loop {
                 tokio::select! {
                     received = &mut receiving => break received,
-                    Some(settled) = self.under_way.next() => tell(&fates, settled).await,
+                    Some(settled) = self.under_way.next() => desk.tell(settled).await,
                 }
             };
             shared.figures.counts.is_reached.store(received.is_ok(), Relaxed);
@@ -82,7 +78,7 @@ impl Receiver {
             }
         }
         while let Some(settled) = self.under_way.next().await {
-            tell(&fates, settled).await;
+            desk.tell(settled).await;
         }
     }
 
@@ -90,12 +86,12 @@ impl Receiver {
     async fn rest(&mut self, failure: &Failure, failures: u32, stopping: &mut watch::Receiver<bool>) {
         self.shared.figures.failed();
         warn!(%failure, "no webhooks can be received: {failure}");
-        let fates = self.fates.clone();
+        let desk = self.desk.clone();
         let mut resting = Box::pin(sleep(pause(failures)));
         loop {
             tokio::select! {
                 () = &mut resting => return,
-                Some(settled) = self.under_way.next() => tell(&fates, settled).await,
+                Some(settled) = self.under_way.next() => desk.tell(settled).await,
                 _ = stopping.changed() => return,
             }
         }
@@ -103,54 +99,47 @@ impl Receiver {
 
     /// Hands over what came, in order. What follows in the group of a message for which there is no room has to wait
     /// as well. These come back.
-    fn take_all(&self, messages: Vec<Received>) -> Vec<Received> {
+    fn take_all(&mut self, messages: Vec<Received>) -> Vec<Received> {
+        let Shared { held, figures, .. } = &*self.shared;
         let (mut returned, mut blocked) = (Vec::new(), HashSet::new());
+        let mut lines: HashMap<String, Vec<HandedOver>> = HashMap::new();
         for message in messages {
-            self.shared.figures.counts.received.fetch_add(1, Relaxed);
-            if !self.shared.held.insert(&message.id, &message.handle) {
+            figures.counts.received.fetch_add(1, Relaxed);
+            if !held.insert(&message.id, &message.handle) {
                 continue;
             }
-            let group = message.group.clone();
-            if group.as_ref().is_some_and(|group| blocked.contains(group)) {
-                returned.push(message);
-            } else if let Some(message) = self.take(message) {
-                returned.push(message);
-                blocked.extend(group);
+            let name = message.line().to_owned();
+            let taken = if blocked.contains(&name) { Err(message) } else { self.take(message) };
+            match taken {
+                Ok(handed_over) => lines.entry(name).or_default().push(handed_over),
+                Err(message) => {
+                    returned.push(message);
+                    blocked.insert(name);
+                }
             }
         }
+        self.under_way.extend(lines.into_values().map(|of_line| line::fates(of_line).boxed()));
         returned
     }
 
-    /// Hands one over. It comes back if there is no room for it.
-    fn take(&self, message: Received) -> Option<Received> {
+    /// Hands one over. It comes back, as an error, if there is no room for it.
+    fn take(&self, message: Received) -> Result<HandedOver, Received> {
         let mut job = match message::read(&message.body) {
             Ok(job) => job,
             Err(error) => {
                 warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
                 let fate = Fate::Dead { cause: error.to_string(), attempts: 0 };
-                self.follow(message, std::future::ready(fate));
-                return None;
+                let fate = Box::pin(std::future::ready(fate));
+                return Ok(HandedOver { message, fate });
             }
         };
         // Nobody knows how many attempts were made at each receive; there was one at least.
         job.attempts = job.attempts.saturating_add(message.receives.saturating_sub(1));
         match self.shared.lanes.push(job) {
-            Ok(pending) => {
-                self.follow(message, pending);
-                None
-            }
-            Err(NotTaken::Full(_) | NotTaken::Draining(_)) => Some(message),
+            Ok(pending) => Ok(HandedOver { message, fate: Box::pin(pending) }),
+            Err(NotTaken::Full(_) | NotTaken::Draining(_)) => Err(message),
         }
     }
-
-    fn follow(&self, message: Received, fate: impl Future<Output = Fate> + Send + 'static) {
-        self.under_way.push(Box::pin(async move { Settled { message, fate: fate.await } }));
-    }
-}
-
-async fn tell(fates: &mpsc::Sender<Settled>, settled: Settled) {
-    // An error would say that the settlers are gone, and the whole poller with them.
-    let _ = fates.send(settled).await;
 }
 
 /// How long a message that was received so often and found no room is left alone.

@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tokio::{
-    sync::{Mutex, mpsc},
-    time::sleep,
-};
+use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Shared, receiver::Settled};
+use super::{Shared, desk::Fates, line::Settled};
 use crate::{
     cloud::{Failure, Kind, LETTERS, Note, Received, pause},
     worker::Fate,
@@ -20,11 +17,11 @@ const TRIES: u32 = 8;
 
 pub(super) struct Settler {
     shared: Arc<Shared>,
-    fates: Arc<Mutex<mpsc::Receiver<Settled>>>,
+    fates: Fates,
 }
 
 impl Settler {
-    pub(super) fn new(shared: Arc<Shared>, fates: Arc<Mutex<mpsc::Receiver<Settled>>>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, fates: Fates) -> Self {
         Self { shared, fates }
     }
 
@@ -41,26 +38,34 @@ impl Settler {
 
     async fn settle(&self, settled: Vec<Settled>) {
         let (mut through, mut abandoned) = (Vec::new(), Vec::new());
-        for Settled { message, fate } in settled {
+        for Settled { message, fate, line } in settled {
             match fate {
                 Fate::Delivered => through.push(message.id),
                 Fate::Dead { cause, attempts } => {
-                    if self.bury(&message, &Note { cause, attempts }).await {
+                    let note = Note { cause, attempts };
+                    if !line.is_broken() && self.bury(&message, &note).await {
                         through.push(message.id);
                     } else {
-                        self.shared.held.remove(&message.id);
+                        line.break_off();
+                        self.let_go(&message.id);
                     }
                 }
-                Fate::Abandoned => abandoned.push(message.id),
+                Fate::Abandoned => abandoned.extend(self.let_go(&message.id)),
             }
         }
         self.delete(&through).await;
-        let handles = self.let_go(&abandoned);
-        if !handles.is_empty() {
+        if !abandoned.is_empty() {
             // An error would say that others have to wait for a moment.
-            let _ = self.shared.queue.hide(&handles, Duration::ZERO).await;
+            let _ = self.shared.queue.hide(&abandoned, Duration::ZERO).await;
         }
-        self.let_go(&through);
+        through.iter().for_each(|id| self.shared.held.remove(id));
+    }
+
+    /// Lets a message come again. Its handle tells the queue when.
+    fn let_go(&self, id: &str) -> Option<String> {
+        let handle = self.shared.held.handle(id);
+        self.shared.held.remove(id);
+        handle
     }
 
     /// Whether a message that is dead may be deleted: it is among the dead letters, or there are none.
@@ -99,13 +104,6 @@ impl Settler {
         if !handles.is_empty() {
             warn!("{} webhooks that are through could not be deleted, and come again", handles.len());
         }
-    }
-
-    /// The handles of messages that are held no more.
-    fn let_go(&self, ids: &[String]) -> Vec<String> {
-        let handles = ids.iter().filter_map(|id| self.shared.held.handle(id)).collect();
-        ids.iter().for_each(|id| self.shared.held.remove(id));
-        handles
     }
 
     async fn rest(&self, failure: &Failure, failures: u32) {
