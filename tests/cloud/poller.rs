@@ -1,5 +1,6 @@
 //! The poller: what it delivers, keeps, gives back and buries.
 
+mod attempts;
 mod burials;
 
 use std::time::Duration;

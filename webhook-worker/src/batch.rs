@@ -3,7 +3,7 @@
 //! Whoever is called with a batch, as a Lambda function is, does not live long enough to wait for a next attempt. The
 //! queue repeats what has failed, after its visibility timeout, and moves it to its dead letters after so many
 //! receives: these two are the retry policy then. Nothing is kept here from one batch to the next but how the endpoints
-//! have answered, so that a dead one costs little.
+//! have answered, so that a dead one costs little, and how many attempts each message has had that is to come again.
 
 mod breaker;
 
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use self::breaker::Breaker;
 use crate::{
+    attempts::Attempts,
     deliver::{Deliverer, Outcome},
     job::{Job, now_ms},
     message,
@@ -65,6 +66,7 @@ pub struct Batches {
     apps: Apps,
     schedule: Schedule,
     breaker: Breaker,
+    attempts: Attempts,
 }
 
 /// What must be delivered in order.
@@ -81,13 +83,25 @@ enum Line {
 struct Parcel {
     message: Message,
     job: Job,
+    /// Attempts that the message had before this receive.
+    attempts: u32,
+}
+
+/// What became of a message.
+enum End {
+    /// The endpoint took it.
+    Taken,
+    /// It did not.
+    Failed,
+    /// The endpoint was not asked.
+    Unsent,
 }
 
 impl Batches {
     /// Delivers with this. An attempt is not begun when the webhook is older than the schedule's horizon, unless the
     /// message comes for the first time, or was older already when it was put into the queue.
     pub fn new(deliverer: Deliverer, apps: Apps, schedule: Schedule) -> Self {
-        Self { deliverer, apps, schedule, breaker: Breaker::default() }
+        Self { deliverer, apps, schedule, breaker: Breaker::default(), attempts: Attempts::default() }
     }
 
     /// Makes an attempt for each message, in order where order is promised, and is done at `until`. What comes back are
@@ -97,14 +111,16 @@ impl Batches {
         let mut lines: HashMap<Line, VecDeque<Parcel>> = HashMap::new();
         let mut broken: Vec<String> = Vec::new();
         for message in messages {
+            let attempts = self.attempts.recall(&message.id, message.receives);
             // What comes after an unreadable message of its group waits for that to be out of the way.
             if message.group.as_ref().is_some_and(|group| broken.contains(group)) {
-                failed.push(message.id);
+                failed.push(self.comes_again(message, attempts));
                 continue;
             }
             match message::read(&message.body) {
                 Ok(job) => {
-                    lines.entry(Line::of(&message, &job)).or_default().push_back(Parcel { message, job })
+                    let line = lines.entry(Line::of(&message, &job)).or_default();
+                    line.push_back(Parcel { message, job, attempts });
                 }
                 Err(error) => {
                     warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
@@ -128,15 +144,25 @@ impl Batches {
             // The first has a right to its attempt, however little time is left.
             let in_time = is_first || Instant::now() + self.deliverer.deadline_of(&parcel.job) <= until;
             is_first = false;
-            if in_time && self.deliver_one(&parcel, until).await {
-                continue;
-            }
-            failed.push(parcel.message.id);
+            let end = if in_time { self.deliver_one(&parcel, until).await } else { End::Unsent };
+            let attempts = match end {
+                End::Taken => continue,
+                End::Failed => parcel.attempts.saturating_add(1),
+                End::Unsent => parcel.attempts,
+            };
+            failed.push(self.comes_again(parcel.message, attempts));
             if !in_time || matches!(line, Line::Group(_)) {
-                failed.extend(parcels.drain(..).map(|parcel| parcel.message.id));
+                let unsent = parcels.drain(..);
+                failed.extend(unsent.map(|parcel| self.comes_again(parcel.message, parcel.attempts)));
             }
         }
         failed
+    }
+
+    /// The id of a message that has failed, after so many attempts.
+    fn comes_again(&self, message: Message, attempts: u32) -> String {
+        self.attempts.remember(&message.id, message.receives, attempts);
+        message.id
     }
 
     /// Whether its time is over.
@@ -150,36 +176,34 @@ impl Batches {
         message.receives > 1 && is_old(now_ms()) && !is_old(message.sent_at_ms)
     }
 
-    /// Whether the endpoint took it.
-    async fn deliver_one(&self, Parcel { message, job }: &Parcel, until: Instant) -> bool {
+    async fn deliver_one(&self, Parcel { message, job, attempts }: &Parcel, until: Instant) -> End {
         let (id, endpoint) = (job.id, target::shown(&job.endpoint));
         if self.is_overdue(message, job) {
             warn!(delivery = %id, app_id = %job.app_id, endpoint, "gave up webhook {id}: its time is over");
-            return false;
+            return End::Unsent;
         }
         if !self.breaker.may_call(&job.endpoint) {
             info!(delivery = %id, endpoint, "left webhook {id} alone: its endpoint has failed too often of late");
-            return false;
+            return End::Unsent;
         }
-        let attempt = job.attempts.saturating_add(message.receives.max(1));
+        let attempt = job.attempts.saturating_add(*attempts).saturating_add(1);
         let outcome = timeout_at(until, self.deliverer.attempt_for(&self.apps, job, attempt)).await;
-        let cause = match outcome {
+        let (cause, end) = match outcome {
             Ok(Outcome::Delivered { .. }) => {
                 self.breaker.succeeded(&job.endpoint);
-                return true;
+                return End::Taken;
             }
             // Says nothing of the endpoint's health.
-            Ok(Outcome::Refused { cause }) => cause.to_string(),
-            Ok(Outcome::Retry { cause, .. }) => {
-                if cause.is_of_the_endpoint() {
-                    self.breaker.failed(&job.endpoint);
-                }
-                cause.to_string()
+            Ok(Outcome::Refused { cause }) => (cause.to_string(), End::Failed),
+            Ok(Outcome::Retry { cause, .. }) if cause.is_of_the_endpoint() => {
+                self.breaker.failed(&job.endpoint);
+                (cause.to_string(), End::Failed)
             }
-            Err(_) => "there was no time left to wait for the answer".to_owned(),
+            Ok(Outcome::Retry { cause, .. }) => (cause.to_string(), End::Unsent),
+            Err(_) => ("there was no time left to wait for the answer".to_owned(), End::Failed),
         };
         warn!(delivery = %id, app_id = %job.app_id, endpoint, attempt, cause, "webhook {id} failed");
-        false
+        end
     }
 }
 

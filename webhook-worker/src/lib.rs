@@ -16,11 +16,13 @@
 //! 5. [`retry`]: when the next attempt is due, and when there is none.
 //! 6. [`worker`]: many jobs at once, in order per channel, where one dead endpoint costs the others nothing.
 //! 7. [`message`]: the job in what a cloud's queue brings.
-//! 8. [`batch`]: what such a queue hands over at once, with one attempt for each job; `src/bin/lambda.rs` is around it.
-//! 9. `cloud` (with the feature `aws`): Amazon's queues, topics and functions.
-//! 10. `poller` (with the feature `poller`): works such a queue off; `src/bin/poller.rs` is around it.
-//! 11. [`settings`]: what can be set about all this.
+//! 8. `attempts`: how many of them a message has had, as far as anybody knows.
+//! 9. [`batch`]: what such a queue hands over at once, with one attempt for each job; `src/bin/lambda.rs` is around it.
+//! 10. `cloud` (with the feature `aws`): Amazon's queues, topics and functions.
+//! 11. `poller` (with the feature `poller`): works such a queue off; `src/bin/poller.rs` is around it.
+//! 12. [`settings`]: what can be set about all this.
 
+mod attempts;
 pub mod batch;
 #[cfg(feature = "aws")]
 pub mod cloud;

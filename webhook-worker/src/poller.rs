@@ -36,6 +36,7 @@ use tracing::warn;
 
 use self::{desk::Desk, held::Held, receiver::Receiver, settler::Settler};
 use crate::{
+    attempts::Attempts,
     cloud::{Cloud, Failure, Kind, Queue, pause},
     worker::{Lanes, Limits},
 };
@@ -107,6 +108,7 @@ struct Shared {
     dead_letters: Option<Queue>,
     lanes: Lanes,
     held: Held,
+    attempts: Attempts,
     figures: Figures,
 }
 
@@ -130,7 +132,8 @@ impl Poller {
             warn!("the queue {} has no dead letters: what cannot be delivered is only logged", queue.name());
         }
         figures.counts.is_reached.store(true, Relaxed);
-        let shared = Arc::new(Shared { queue, dead_letters, lanes, held: Held::default(), figures });
+        let (held, attempts) = (Held::default(), Attempts::default());
+        let shared = Arc::new(Shared { queue, dead_letters, lanes, held, attempts, figures });
         let (stopping, is_stopping) = watch::channel(false);
         let (desk, fates) = Desk::open();
         let (mut receivers, mut settlers, mut keeper) = (JoinSet::new(), JoinSet::new(), JoinSet::new());

@@ -8,7 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::{Shared, VISIBILITY};
-use crate::cloud::LETTERS;
+use crate::cloud::{LETTERS, Received};
 
 /// How often the queue is told what is still held: three times before it would give it to others.
 const TELL: Duration = Duration::from_secs(10);
@@ -16,31 +16,41 @@ const TELL: Duration = Duration::from_secs(10);
 /// Requests for that at the same time.
 const AT_ONCE: usize = 8;
 
-/// The messages that are held, and by which handle they are answered for.
+/// The messages that are held.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    handles: Mutex<HashMap<Box<str>, String>>,
+    messages: Mutex<HashMap<Box<str>, Latest>>,
+}
+
+/// A message as it was received last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Latest {
+    /// By which it is answered for.
+    pub(super) handle: String,
+    /// How often it had been received by then.
+    pub(super) receives: u32,
 }
 
 impl Held {
     /// Takes note of a message. `false` if it is held already: then it came again, because the queue promises no more
     /// than at least once, or was told too late; and only the newest handle counts.
-    pub(super) fn insert(&self, id: &str, handle: &str) -> bool {
-        self.handles.lock().insert(id.into(), handle.to_owned()).is_none()
+    pub(super) fn insert(&self, message: &Received) -> bool {
+        let latest = Latest { handle: message.handle.clone(), receives: message.receives };
+        self.messages.lock().insert(message.id.as_str().into(), latest).is_none()
     }
 
-    /// The newest handle of a message.
-    pub(super) fn handle(&self, id: &str) -> Option<String> {
-        self.handles.lock().get(id).cloned()
+    /// A message as it was received last.
+    pub(super) fn latest(&self, id: &str) -> Option<Latest> {
+        self.messages.lock().get(id).cloned()
     }
 
     /// Lets go of a message.
     pub(super) fn remove(&self, id: &str) {
-        self.handles.lock().remove(id);
+        self.messages.lock().remove(id);
     }
 
     fn all(&self) -> Vec<String> {
-        self.handles.lock().values().cloned().collect()
+        self.messages.lock().values().map(|latest| latest.handle.clone()).collect()
     }
 }
 
@@ -68,13 +78,25 @@ async fn tell(shared: Arc<Shared>, handles: Vec<String>) {
 mod tests {
     use super::*;
 
+    fn received(handle: &str, receives: u32) -> Received {
+        Received {
+            id: "a".to_owned(),
+            handle: handle.to_owned(),
+            receives,
+            sent_at_ms: 0,
+            group: None,
+            note: None,
+            body: String::new(),
+        }
+    }
+
     #[test]
     fn a_message_that_comes_again_is_held_by_its_newest_handle() {
         let held = Held::default();
-        assert!(held.insert("a", "1"));
-        assert!(!held.insert("a", "2"));
-        assert_eq!(held.handle("a").as_deref(), Some("2"));
+        assert!(held.insert(&received("1", 1)));
+        assert!(!held.insert(&received("2", 2)));
+        assert_eq!(held.latest("a"), Some(Latest { handle: "2".to_owned(), receives: 2 }));
         held.remove("a");
-        assert!(held.handle("a").is_none() && held.insert("a", "3"));
+        assert!(held.latest("a").is_none() && held.insert(&received("3", 3)));
     }
 }

@@ -16,6 +16,10 @@ use crate::{cloud::Received, worker::Fate};
 /// A message that was handed over.
 pub(super) struct HandedOver {
     pub(super) message: Received,
+    /// Attempts that it had before this receive.
+    pub(super) before: u32,
+    /// Attempts that its job was handed over with: what was written in it besides.
+    pub(super) counted: u32,
     pub(super) fate: Pin<Box<dyn Future<Output = Fate> + Send>>,
 }
 
@@ -24,6 +28,8 @@ pub(super) struct HandedOver {
 pub(super) struct Settled {
     pub(super) message: Received,
     pub(super) fate: Fate,
+    /// Attempts that it has had since it was put into the queue, as far as anybody knows.
+    pub(super) attempts: u32,
     pub(super) line: Line,
 }
 
@@ -53,5 +59,12 @@ pub(super) fn fates(of_line: Vec<HandedOver>) -> impl Stream<Item = Settled> + S
 }
 
 async fn settled(handed_over: HandedOver, line: Line) -> Settled {
-    Settled { message: handed_over.message, fate: handed_over.fate.await, line }
+    let HandedOver { message, before, counted, fate } = handed_over;
+    let fate = fate.await;
+    let made = match &fate {
+        Fate::Dead { attempts, .. } => attempts.saturating_sub(counted),
+        // Of what was abandoned, nobody says whether it was tried.
+        Fate::Delivered | Fate::Abandoned => 1,
+    };
+    Settled { message, fate, attempts: before.saturating_add(made), line }
 }

@@ -100,19 +100,20 @@ impl Receiver {
     /// Hands over what came, in order. What follows in the group of a message for which there is no room has to wait
     /// as well. These come back.
     fn take_all(&mut self, messages: Vec<Received>) -> Vec<Received> {
-        let Shared { held, figures, .. } = &*self.shared;
+        let Shared { held, attempts, figures, .. } = &*self.shared;
         let (mut returned, mut blocked) = (Vec::new(), HashSet::new());
         let mut lines: HashMap<String, Vec<HandedOver>> = HashMap::new();
         for message in messages {
             figures.counts.received.fetch_add(1, Relaxed);
-            if !held.insert(&message.id, &message.handle) {
+            if !held.insert(&message) {
                 continue;
             }
-            let name = message.line().to_owned();
-            let taken = if blocked.contains(&name) { Err(message) } else { self.take(message) };
+            let (name, before) = (message.line().to_owned(), attempts.recall(&message.id, message.receives));
+            let taken = if blocked.contains(&name) { Err(message) } else { self.take(message, before) };
             match taken {
                 Ok(handed_over) => lines.entry(name).or_default().push(handed_over),
                 Err(message) => {
+                    attempts.remember(&message.id, message.receives, before);
                     returned.push(message);
                     blocked.insert(name);
                 }
@@ -122,21 +123,21 @@ impl Receiver {
         returned
     }
 
-    /// Hands one over. It comes back, as an error, if there is no room for it.
-    fn take(&self, message: Received) -> Result<HandedOver, Received> {
+    /// Hands one over that had so many attempts before. It comes back, as an error, if there is no room for it.
+    fn take(&self, message: Received, before: u32) -> Result<HandedOver, Received> {
         let mut job = match message::read(&message.body) {
             Ok(job) => job,
             Err(error) => {
                 warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
                 let fate = Fate::Dead { cause: error.to_string(), attempts: 0 };
                 let fate = Box::pin(std::future::ready(fate));
-                return Ok(HandedOver { message, fate });
+                return Ok(HandedOver { message, before, counted: 0, fate });
             }
         };
-        // Nobody knows how many attempts were made at each receive; there was one at least.
-        job.attempts = job.attempts.saturating_add(message.receives.saturating_sub(1));
+        job.attempts = job.attempts.saturating_add(before);
+        let counted = job.attempts;
         match self.shared.lanes.push(job) {
-            Ok(pending) => Ok(HandedOver { message, fate: Box::pin(pending) }),
+            Ok(pending) => Ok(HandedOver { message, before, counted, fate: Box::pin(pending) }),
             Err(NotTaken::Full(_) | NotTaken::Draining(_)) => Err(message),
         }
     }

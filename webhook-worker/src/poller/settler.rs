@@ -38,19 +38,19 @@ impl Settler {
 
     async fn settle(&self, settled: Vec<Settled>) {
         let (mut through, mut abandoned) = (Vec::new(), Vec::new());
-        for Settled { message, fate, line } in settled {
+        for Settled { message, fate, attempts, line } in settled {
             match fate {
                 Fate::Delivered => through.push(message.id),
-                Fate::Dead { cause, attempts } => {
-                    let note = Note { cause, attempts };
+                Fate::Dead { cause, attempts: in_all } => {
+                    let note = Note { cause, attempts: in_all };
                     if !line.is_broken() && self.bury(&message, &note).await {
                         through.push(message.id);
                     } else {
                         line.break_off();
-                        self.let_go(&message.id);
+                        self.let_go(&message.id, attempts);
                     }
                 }
-                Fate::Abandoned => abandoned.extend(self.let_go(&message.id)),
+                Fate::Abandoned => abandoned.extend(self.let_go(&message.id, attempts)),
             }
         }
         self.delete(&through).await;
@@ -61,11 +61,12 @@ impl Settler {
         through.iter().for_each(|id| self.shared.held.remove(id));
     }
 
-    /// Lets a message come again. Its handle tells the queue when.
-    fn let_go(&self, id: &str) -> Option<String> {
-        let handle = self.shared.held.handle(id);
+    /// Lets a message come again that has had so many attempts. Its handle tells the queue when.
+    fn let_go(&self, id: &str, attempts: u32) -> Option<String> {
+        let latest = self.shared.held.latest(id)?;
+        self.shared.attempts.remember(id, latest.receives, attempts);
         self.shared.held.remove(id);
-        handle
+        Some(latest.handle)
     }
 
     /// Whether a message that is dead may be deleted: it is among the dead letters, or there are none.
@@ -89,7 +90,8 @@ impl Settler {
     }
 
     async fn delete(&self, ids: &[String]) {
-        let mut handles: Vec<_> = ids.iter().filter_map(|id| self.shared.held.handle(id)).collect();
+        let handle = |id: &String| Some(self.shared.held.latest(id)?.handle);
+        let mut handles: Vec<_> = ids.iter().filter_map(handle).collect();
         for failures in 0..TRIES {
             if handles.is_empty() {
                 return;

@@ -125,8 +125,10 @@ impl Lane {
 
     fn settle(&mut self, ticket: Ticket, outcome: Outcome) {
         self.context.counters.attempted();
+        let is_asked = !matches!(&outcome, Outcome::Retry { cause, .. } if !cause.is_of_the_endpoint());
         if let Some(parcel) = self.parcels.get_mut(&ticket) {
-            parcel.attempts += 1;
+            parcel.attempts += u32::from(is_asked);
+            parcel.unasked += u32::from(!is_asked);
         }
         match outcome {
             Outcome::Delivered { .. } => {

@@ -60,6 +60,8 @@ pub(super) struct Parcel {
     pub(super) job: Arc<Job>,
     /// Attempts in all, also those before the job came here.
     pub(super) attempts: u32,
+    /// How often it was not even known who could sign. Then nobody was asked, and all the same the next try has to wait.
+    pub(super) unasked: u32,
     /// Why the last attempt failed.
     pub(super) last_failure: Option<String>,
     came_at: Instant,
@@ -74,6 +76,7 @@ impl Parcel {
         let (sender, fate) = oneshot::channel();
         let parcel = Self {
             attempts: job.attempts,
+            unasked: 0,
             job: Arc::new(job),
             last_failure: None,
             came_at: Instant::now(),
@@ -89,7 +92,8 @@ impl Parcel {
     /// An endpoint that asks for more time gets it, but no more than the schedule's longest gap.
     pub(super) fn next_attempt(&self, schedule: Schedule, asked_for: Option<Duration>) -> Option<Instant> {
         let now_ms = self.came_at_ms.saturating_add(millis(self.came_at.elapsed()));
-        let gap = schedule.next_attempt(self.attempts, self.job.time_ms, now_ms, Jitter::random())?;
+        let tries = self.attempts.saturating_add(self.unasked);
+        let gap = schedule.next_attempt(tries, self.job.time_ms, now_ms, Jitter::random())?;
         let asked_for = asked_for.unwrap_or_default().min(schedule.longest_gap);
         Some(Instant::now() + gap.max(asked_for))
     }

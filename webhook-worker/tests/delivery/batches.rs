@@ -1,8 +1,11 @@
 //! The messages of a queue that are handed over at once.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use webhook_worker::{
     batch::{Batches, Message},
     job::Job,
@@ -149,6 +152,66 @@ async fn the_attempt_is_counted_over_all_receives() {
     let third = Message { receives: 3, ..message("1", None, &job(&receiver.url(), &[event("a", 1)])) };
     assert!(failed(&batches(), vec![third]).await.is_empty());
     assert_eq!(receiver.received()[0].header("X-Socket-Rush-Attempt"), Some("3"));
+}
+
+/// Fails the first so many requests.
+async fn failing(times: usize) -> Receiver {
+    let requests = AtomicUsize::new(0);
+    let is_failed = move || requests.fetch_add(1, Relaxed) < times;
+    Receiver::scripted(move |_| if is_failed() { Answer::ERROR } else { Answer::OK }).await
+}
+
+/// What each request says of itself: what it tells, and which attempt it is.
+fn attempts(receiver: &Receiver) -> Vec<(String, String)> {
+    let requests = receiver.received().into_iter();
+    let said = |request: Received| {
+        let attempt = request.header("X-Socket-Rush-Attempt").expect("each says it").to_owned();
+        (request.data().remove(0), attempt)
+    };
+    requests.map(said).collect()
+}
+
+fn owned<const N: usize>(pairs: [(&str, &str); N]) -> [(String, String); N] {
+    pairs.map(|(data, attempt)| (data.to_owned(), attempt.to_owned()))
+}
+
+#[tokio::test]
+async fn what_waited_unsent_for_its_group_has_had_no_attempt() {
+    let receiver = failing(2).await;
+    let batches = batches();
+    let messages = |receives| {
+        let message =
+            |id| Message { receives, ..message(id, Some("x"), &job(&receiver.url(), &[event("a", id)])) };
+        ["1", "2"].map(message).to_vec()
+    };
+    for receives in 1..=2 {
+        assert_eq!(failed(&batches, messages(receives)).await, ["1", "2"]);
+    }
+    assert!(failed(&batches, messages(3)).await.is_empty());
+    assert_eq!(attempts(&receiver), owned([("1", "1"), ("1", "2"), ("1", "3"), ("2", "1")]));
+}
+
+#[tokio::test]
+async fn what_there_was_no_time_for_or_whose_endpoint_is_left_alone_has_had_no_attempt() {
+    let receiver = failing(5).await;
+    let batches = batches();
+    let to = |id: &str, receives| Message {
+        receives,
+        ..message(id, None, &job(&receiver.url(), &[event("a", id)]))
+    };
+    for receives in 1..=7 {
+        // The second is never sent: there is time for one attempt.
+        let until = Instant::now() + Duration::from_millis(1_500);
+        let failed = batches.deliver(vec![to("1", receives), to("2", receives)], until).await;
+        assert_eq!(failed.len(), 2, "{failed:?}");
+    }
+    assert_eq!(receiver.received().len(), 5);
+    // After five failures the endpoint is left alone for ten seconds.
+    sleep(Duration::from_secs(10)).await;
+    assert!(failed(&batches, vec![to("1", 8)]).await.is_empty());
+    assert!(failed(&batches, vec![to("2", 8)]).await.is_empty());
+    let expected = (1..=6).map(|attempt| ("1".to_owned(), attempt.to_string()));
+    assert!(attempts(&receiver).into_iter().eq(expected.chain([("2".to_owned(), "1".to_owned())])));
 }
 
 #[tokio::test]

@@ -2,11 +2,22 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use app_manager::{
+    app::App,
+    apps::{Apps, Freshness},
+    store::{Lookup, LookupError},
+};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join_all, ready},
+};
 use tokio::time::{Instant, timeout};
 use webhook_worker::{
     job::Job,
@@ -15,7 +26,7 @@ use webhook_worker::{
 };
 
 use crate::{
-    fixtures::{PATIENCE, apps, deliverer, event, job, now_ms, target},
+    fixtures::{PATIENCE, app, apps, deliverer, event, job, now_ms, target},
     receiver::{Answer, Received, Receiver},
 };
 
@@ -338,6 +349,33 @@ async fn a_job_of_an_app_that_is_gone_is_dead_at_once() {
     let fate = fates(vec![lanes.push(job).unwrap()]).await.remove(0);
     assert!(matches!(&fate, Fate::Dead { cause, .. } if cause.contains("app")), "{fate:?}");
     assert_eq!(receiver.seen().connections, 0);
+}
+
+/// The app 1 in a store that is away for the first so many questions.
+#[derive(Debug)]
+struct Away(AtomicUsize);
+
+impl Lookup for Away {
+    fn by_id<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        let is_away = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        ready(if is_away { Err(LookupError::Unavailable("away".into())) } else { Ok(Some(app(id))) }).boxed()
+    }
+
+    fn by_key<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<App>, LookupError>> {
+        self.by_id(key)
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_could_sign_was_no_attempt() {
+    let receiver = Receiver::always(Answer::OK).await;
+    let freshness = Freshness { app: Duration::from_secs(60), miss: Duration::from_secs(5) };
+    let apps = Apps::cached(Arc::new(Away(AtomicUsize::new(2))), freshness);
+    let lanes = Lanes::new(deliverer(DEADLINE), apps, Limits::default());
+    let pending = lanes.push(job(&receiver.url(), &[event("a", 1)])).unwrap();
+    assert_eq!(fates(vec![pending]).await, [Fate::Delivered]);
+    assert!(lanes.snapshot().retried > 0);
+    assert_eq!(receiver.received()[0].header("X-Socket-Rush-Attempt"), Some("1"));
 }
 
 #[tokio::test]
