@@ -3,6 +3,7 @@
 
 mod changes;
 mod crowds;
+mod journal;
 mod outages;
 
 use std::time::Duration;

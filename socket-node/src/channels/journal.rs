@@ -1,12 +1,15 @@
 //! From the journal of all nodes to this node's webhooks.
 //!
 //! A record is taken off the journal when it was delivered, or given up. Until then it is kept from the other nodes,
-//! and goes to one of them if this node dies: what webhooks are to tell outlives the node that read it.
+//! and goes to one of them if this node dies: what webhooks are to tell outlives the node that read it. While its app cannot
+//! be looked up it waits here, and what comes later of the same app behind it ([`waiting`]).
+
+mod waiting;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +22,7 @@ use tokio::{
 };
 use webhook_worker::event::WebhookEvent;
 
+use self::waiting::Waiting;
 use crate::{
     cluster::{Journal, JournalDesk, Record, RecordId, Transition},
     webhooks::{Receipt, Webhooks},
@@ -48,31 +52,49 @@ async fn read(
     mut ending: watch::Receiver<()>,
     opened: mpsc::Sender<Open>,
 ) -> Journal {
+    let mut waiting = Waiting::new(apps);
     loop {
-        let records = tokio::select! {
-            biased;
-            _ = ending.changed() => return journal,
-            records = journal.next() => records,
+        let records = {
+            // A reading that is broken off may have read something, which would come again too late.
+            let mut reading = pin!(journal.next());
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = ending.changed() => break None,
+                    (app, records) = waiting.next() => tell_all(&webhooks, app.as_ref(), records).await,
+                    records = &mut reading => break Some(records),
+                }
+            }
         };
-        let mut unanswered = HashSet::new();
+        // What still waits is left to others: its receipts are dropped.
+        let Some(records) = records else { return journal };
         for record in records {
             let (receipt, settled) = Receipt::new(record.id.text(), record.time_ms);
-            // The others are not to wait once more for what did not come just now.
-            let app = match &record.topic.app {
-                app if unanswered.contains(app) => None,
-                app => Some(apps.by_id(app.as_str()).await),
+            let (app_id, id) = (record.topic.app.clone(), record.id.clone());
+            // What finds no room comes again, because its receipt is dropped.
+            waiting.push(app_id, (record, receipt));
+            let mut opening = pin!(opened.send((id, settled)));
+            // As a rule the app is known, and it is told here.
+            let is_opened = loop {
+                tokio::select! {
+                    biased;
+                    (app, records) = waiting.next() => tell_all(&webhooks, app.as_ref(), records).await,
+                    sent = &mut opening => break sent.is_ok(),
+                }
             };
-            match app {
-                Some(Ok(Some(app))) => tell(&webhooks, &app, &record, receipt).await,
-                // An app that is gone has nobody to be told.
-                Some(Ok(None)) => receipt.settle(),
-                // Nobody knows who is to be told. The receipt is dropped, and the record comes again: here or elsewhere.
-                Some(Err(_)) => drop(unanswered.insert(record.topic.app.clone())),
-                None => {}
-            }
-            if opened.send((record.id, settled)).await.is_err() {
+            if !is_opened {
                 return journal;
             }
+        }
+    }
+}
+
+/// Tells of all that waited for an app. One that is gone has nobody to be told.
+async fn tell_all(webhooks: &Webhooks, app: Option<&Arc<App>>, records: Vec<(Record, Receipt)>) {
+    for (record, receipt) in records {
+        match app {
+            Some(app) => tell(webhooks, app, &record, receipt).await,
+            None => receipt.settle(),
         }
     }
 }
@@ -103,17 +125,23 @@ async fn take_off(mut desk: JournalDesk, mut opened: mpsc::Receiver<Open>) {
                 None => is_reading = false,
             },
             Some(settled) = settling.next() => {
-                let mut done = Vec::new();
+                let (mut done, mut left) = (Vec::new(), Vec::new());
                 let mut next = Some(settled);
                 while let Some(settled) = next {
                     open.remove(settled.as_ref().unwrap_or_else(|id| id));
                     match settled {
                         Ok(id) => done.push(id),
-                        Err(id) => desk.let_go(&[id]),
+                        Err(id) => left.push(id),
                     }
                     next = settling.next().now_or_never().flatten();
                 }
                 desk.done(&done).await;
+                // Who reads no more has told of nothing that comes after them.
+                if opened.is_closed() {
+                    desk.hand_on(&left).await;
+                } else {
+                    desk.let_go(&left);
+                }
             }
             _ = keeping.tick() => desk.keep(&open.iter().cloned().collect::<Vec<_>>()).await,
         }

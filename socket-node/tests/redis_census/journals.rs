@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use socket_node::cluster::redis::census::{
     Wants,
-    journal::{RecordId, Transition},
+    journal::{Journal, RecordId, Transition},
 };
 use tokio::time::timeout;
 
@@ -109,6 +109,59 @@ async fn what_a_reader_has_abandoned_another_one_takes_over() {
     taken_over.sort_by_key(|record| record.id.clone());
     lost.sort_by_key(|record| record.id.clone());
     assert_eq!(taken_over, lost);
+}
+
+/// The ids of the next so many records.
+async fn read(journal: &mut Journal, count: usize) -> Vec<RecordId> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let records = timeout(DEADLINE, journal.next()).await.expect("all are read");
+        ids.extend(records.into_iter().map(|record| record.id));
+    }
+    ids
+}
+
+/// The two numbers of which an id in a stream is made.
+fn place(id: &RecordId) -> (u64, u64) {
+    let text = id.text();
+    let (time, number) = text.split_once('/').unwrap().1.split_once('-').unwrap();
+    (time.parse().unwrap(), number.parse().unwrap())
+}
+
+#[tokio::test]
+async fn everything_that_was_abandoned_is_read_before_what_is_new() {
+    let (world, room) = (World::new().await, topic("1", "presence-room"));
+    let a = world.node().await;
+    let mut dead = world.journal();
+    for users in [0..250, 250..300] {
+        for user in users.clone() {
+            a.join(&room, &format!("u{user}"), ALL).await;
+        }
+        if users.start == 0 {
+            read(&mut dead, 250).await;
+        }
+    }
+    drop(dead);
+    let ids = read(&mut world.journal(), 300).await;
+    assert!(ids.len() == 300 && ids.is_sorted_by_key(place), "{ids:?}");
+}
+
+#[tokio::test]
+async fn what_a_reader_hands_on_when_it_leaves_is_read_at_once_and_first() {
+    let (world, room) = (World::new().await, topic("1", "presence-room"));
+    let a = world.node().await;
+    // It would take a minute until they counted as abandoned.
+    let reader = || Journal::with_abandoned_after(&world.lines(), Duration::from_secs(60)).remove(0);
+    let mut leaving = reader();
+    for user in ["u1", "u2"] {
+        a.join(&room, user, ALL).await;
+    }
+    let handed_on = read(&mut leaving, 2).await;
+    a.join(&room, "u3", ALL).await;
+    leaving.desk().hand_on(&handed_on).await;
+    leaving.leave().await;
+    let ids = read(&mut reader(), 3).await;
+    assert!(ids.len() == 3 && ids.is_sorted_by_key(place) && ids[..2] == handed_on, "{ids:?}");
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ impl World {
         link(self.redis.port())
     }
 
-    fn lines(&self) -> Lines {
+    pub(crate) fn lines(&self) -> Lines {
         Lines::to_server(self.link(), self.keys.clone())
     }
 

@@ -145,8 +145,13 @@ impl Journal {
 
     /// What is to be said of the records that this reader gets.
     pub fn desk(&self) -> JournalDesk {
-        let (line, reader) = (self.line.clone(), self.reader.clone());
-        JournalDesk { line, reader, connection: None, under_way: Arc::clone(&self.under_way) }
+        JournalDesk {
+            line: self.line.clone(),
+            reader: self.reader.clone(),
+            abandoned: self.abandoned,
+            connection: None,
+            under_way: Arc::clone(&self.under_way),
+        }
     }
 
     /// Leaves everything to others, at once. To be called when all records are through.
@@ -170,6 +175,8 @@ impl Journal {
             self.claims_at = Instant::now() + self.abandoned / 3;
             let records = self.claim(&connection).await?;
             if !records.is_empty() {
+                // Nothing new is read until all is read that came before it.
+                self.claims_at = Instant::now();
                 return Ok(records);
             }
         }
@@ -279,6 +286,7 @@ impl Journal {
 pub struct JournalDesk {
     line: Line,
     reader: Holder,
+    abandoned: Duration,
     connection: Option<MultiplexedConnection>,
     under_way: Arc<UnderWay>,
 }
@@ -296,7 +304,20 @@ impl JournalDesk {
         .await;
     }
 
-    /// This node will not tell of these: another one may.
+    /// This node will not tell of these, nor of anything that comes after them: the next reader of their shards is to begin
+    /// with them. If Redis is away now, they come to it when they count as abandoned.
+    pub async fn hand_on(&mut self, records: &[RecordId]) {
+        let reader = self.reader.clone();
+        let idle_ms = u64::try_from(self.abandoned.as_millis()).unwrap_or(u64::MAX);
+        self.say(records, |pipeline, key, ids| {
+            let claim = pipeline.cmd("XCLAIM").arg(key).arg(GROUP).arg(reader.as_str()).arg(0);
+            claim.arg(ids).arg("IDLE").arg(idle_ms).arg("JUSTID");
+        })
+        .await;
+        self.let_go(records);
+    }
+
+    /// This node will not tell of these: another one may, or this one later.
     pub fn let_go(&self, records: &[RecordId]) {
         for record in records {
             self.under_way[record.shard.index()].fetch_sub(1, Relaxed);
