@@ -36,9 +36,10 @@ impl Desk {
         let (fates, told) = mpsc::channel(FATES);
         let (dead, told_dead): (Vec<_>, Vec<_>) =
             (0..SETTLERS).map(|_| mpsc::channel(FATES / SETTLERS)).unzip();
-        let told = vec![Arc::new(Mutex::new(told)); SETTLERS];
-        let told_dead = told_dead.into_iter().map(|told| Arc::new(Mutex::new(told)));
-        (Self { fates, dead: dead.into() }, told.into_iter().chain(told_dead).collect())
+        let told = Arc::new(Mutex::new(told));
+        let mut of_settlers = vec![told; SETTLERS];
+        of_settlers.extend(told_dead.into_iter().map(|told| Arc::new(Mutex::new(told))));
+        (Self { fates, dead: dead.into() }, of_settlers)
     }
 
     /// Tells one, as soon as there is room for it.

@@ -1,15 +1,11 @@
 //! What came at once of one group, in the order in which its fates are told.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, future::BoxFuture, stream};
 
 use crate::{cloud::Received, worker::Fate};
 
@@ -18,9 +14,14 @@ pub(super) struct HandedOver {
     pub(super) message: Received,
     /// Attempts that it had before this receive.
     pub(super) before: u32,
-    /// Attempts that its job was handed over with: what was written in it besides.
+    pub(super) outlook: Outlook,
+}
+
+/// What is to become of a message.
+pub(super) struct Outlook {
+    /// Attempts that its job was handed over with: those before this receive, and what was written in it besides.
     pub(super) counted: u32,
-    pub(super) fate: Pin<Box<dyn Future<Output = Fate> + Send>>,
+    pub(super) fate: BoxFuture<'static, Fate>,
 }
 
 /// What became of a message.
@@ -59,7 +60,7 @@ pub(super) fn fates(of_line: Vec<HandedOver>) -> impl Stream<Item = Settled> + S
 }
 
 async fn settled(handed_over: HandedOver, line: Line) -> Settled {
-    let HandedOver { message, before, counted, fate } = handed_over;
+    let HandedOver { message, before, outlook: Outlook { counted, fate } } = handed_over;
     let fate = fate.await;
     let made = match &fate {
         Fate::Dead { attempts, .. } => attempts.saturating_sub(counted),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    future::ready,
     sync::Arc,
     sync::atomic::Ordering::Relaxed,
     time::Duration,
@@ -17,7 +18,7 @@ use tracing::warn;
 use super::{
     Shared, VISIBILITY,
     desk::Desk,
-    line::{self, HandedOver, Settled},
+    line::{self, HandedOver, Outlook, Settled},
 };
 use crate::{
     cloud::{Failure, Received, pause},
@@ -109,36 +110,34 @@ impl Receiver {
                 continue;
             }
             let (name, before) = (message.line().to_owned(), attempts.recall(&message.id, message.receives));
-            let taken = if blocked.contains(&name) { Err(message) } else { self.take(message, before) };
-            match taken {
-                Ok(handed_over) => lines.entry(name).or_default().push(handed_over),
-                Err(message) => {
-                    attempts.remember(&message.id, message.receives, before);
-                    returned.push(message);
-                    blocked.insert(name);
-                }
+            let taken = if blocked.contains(&name) { None } else { self.take(&message, before) };
+            if let Some(outlook) = taken {
+                lines.entry(name).or_default().push(HandedOver { message, before, outlook });
+            } else {
+                attempts.remember(&message.id, message.receives, before);
+                returned.push(message);
+                blocked.insert(name);
             }
         }
         self.under_way.extend(lines.into_values().map(|of_line| line::fates(of_line).boxed()));
         returned
     }
 
-    /// Hands one over that had so many attempts before. It comes back, as an error, if there is no room for it.
-    fn take(&self, message: Received, before: u32) -> Result<HandedOver, Received> {
+    /// Hands over the job of a message that had so many attempts before. `None` if there is no room for it.
+    fn take(&self, message: &Received, before: u32) -> Option<Outlook> {
         let mut job = match message::read(&message.body) {
             Ok(job) => job,
             Err(error) => {
                 warn!(message_id = message.id, %error, "message {} cannot be delivered", message.id);
                 let fate = Fate::Dead { cause: error.to_string(), attempts: 0 };
-                let fate = Box::pin(std::future::ready(fate));
-                return Ok(HandedOver { message, before, counted: 0, fate });
+                return Some(Outlook { counted: 0, fate: Box::pin(ready(fate)) });
             }
         };
         job.attempts = job.attempts.saturating_add(before);
         let counted = job.attempts;
         match self.shared.lanes.push(job) {
-            Ok(pending) => Ok(HandedOver { message, before, counted, fate: Box::pin(pending) }),
-            Err(NotTaken::Full(_) | NotTaken::Draining(_)) => Err(message),
+            Ok(pending) => Some(Outlook { counted, fate: Box::pin(pending) }),
+            Err(NotTaken::Full(_) | NotTaken::Draining(_)) => None,
         }
     }
 }
