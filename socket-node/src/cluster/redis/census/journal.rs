@@ -1,6 +1,6 @@
-//! What webhooks are to tell of, as the scripts have written it down. Each line has a reader. Each shard is read by one node at a time, so that
-//! what happens to a channel is told in its order; if that node is gone, or does not say in time that it took care of
-//! something, another one reads it.
+//! What webhooks are to tell of, as the scripts have written it down. Each line has a reader. Each shard is read by one
+//! node at a time, so that what happens to a channel is told in its order; if that node is gone, or does not say in
+//! time that it took care of something, another one reads it.
 
 use std::{
     collections::HashMap,
