@@ -18,7 +18,7 @@ use app_manager::{app::App, apps::Apps};
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, sleep},
 };
 use webhook_worker::event::WebhookEvent;
 
@@ -34,40 +34,60 @@ const MAX_OPEN: usize = 20_000;
 /// How often the journal hears that records are still being taken care of: well before they count as abandoned.
 const KEEP: Duration = Duration::from_secs(2);
 
+/// How long the last reading may go on. It takes half a second as a rule; one that takes so long has no Redis.
+const LAST_READING: Duration = Duration::from_secs(2);
+
 /// A record, and what resolves when it is through.
 type Open = (RecordId, oneshot::Receiver<()>);
 
-/// Hands what the journal gives to the webhooks, until `ending` changes; then it only waits for what it has read.
+/// Hands what the journal gives to the webhooks, until `ending` changes; then it only waits for what it has read, and keeps
+/// others from telling of what came after that.
 pub async fn tell_of_journal(journal: Journal, apps: Apps, webhooks: Webhooks, ending: watch::Receiver<()>) {
     let (opened, open) = mpsc::channel(MAX_OPEN / 2);
     let desk = journal.desk();
-    let (journal, ()) = tokio::join!(read(journal, apps, webhooks, ending, opened), take_off(desk, open));
-    journal.leave().await;
+    let (through, is_through) = oneshot::channel::<()>();
+    let reading = async {
+        let mut journal = read(journal, apps, webhooks, ending, opened).await;
+        tokio::select! {
+            _ = is_through => {}
+            () = journal.withdraw() => {}
+        }
+        journal.leave().await;
+    };
+    let taking_off = async {
+        take_off(desk, open).await;
+        drop(through);
+    };
+    tokio::join!(reading, taking_off);
 }
 
 async fn read(
     mut journal: Journal,
     apps: Apps,
     webhooks: Webhooks,
-    mut ending: watch::Receiver<()>,
+    ending: watch::Receiver<()>,
     opened: mpsc::Sender<Open>,
 ) -> Journal {
     let mut waiting = Waiting::new(apps);
-    loop {
+    let mut is_ending = ending.clone();
+    let mut over = pin!(async {
+        // An error would say that the node has ended.
+        let _ = is_ending.changed().await;
+        sleep(LAST_READING).await;
+    });
+    while ending.has_changed().is_ok_and(|is_ending| !is_ending) {
         let records = {
             // A reading that is broken off may have read something, which would come again too late.
             let mut reading = pin!(journal.next());
             loop {
                 tokio::select! {
                     biased;
-                    _ = ending.changed() => break None,
                     (app, records) = waiting.next() => tell_all(&webhooks, app.as_ref(), records).await,
-                    records = &mut reading => break Some(records),
+                    records = &mut reading => break records,
+                    () = &mut over => break Vec::new(),
                 }
             }
         };
-        // What still waits is left to others: its receipts are dropped.
-        let Some(records) = records else { return journal };
         for record in records {
             let (receipt, settled) = Receipt::new(record.id.text(), record.time_ms);
             let (app_id, id) = (record.topic.app.clone(), record.id.clone());
@@ -87,6 +107,8 @@ async fn read(
             }
         }
     }
+    // What still waits is left to others: its receipts are dropped.
+    journal
 }
 
 /// Tells of all that waited for an app. One that is gone has nobody to be told.

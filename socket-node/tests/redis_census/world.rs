@@ -264,14 +264,27 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, is_so: impl Fn()
 pub(crate) async fn exactly(journal: &mut Journal, count: usize) -> Vec<Record> {
     let mut records = Vec::new();
     while records.len() < count {
-        let next = timeout(DEADLINE, journal.next()).await;
-        let next = next.unwrap_or_else(|_| panic!("only {} records of {count}: {records:?}", records.len()));
+        let next = comes_within(journal, DEADLINE).await;
+        assert!(!next.is_empty(), "only {} records of {count}: {records:?}", records.len());
         journal.desk().done(&next.iter().map(|record| record.id.clone()).collect::<Vec<_>>()).await;
         records.extend(next);
     }
-    let more = timeout(Duration::from_secs(4), journal.next()).await;
-    assert!(more.is_err() && records.len() == count, "more than {count}: {records:?}, {more:?}");
+    let more = comes_within(journal, Duration::from_secs(4)).await;
+    assert!(more.is_empty() && records.len() == count, "more than {count}: {records:?}, {more:?}");
     records
+}
+
+/// What there is to read in this time: nothing, or the first of it.
+pub(crate) async fn comes_within(journal: &mut Journal, time: Duration) -> Vec<Record> {
+    let coming = async {
+        loop {
+            let records = journal.next().await;
+            if !records.is_empty() {
+                return records;
+            }
+        }
+    };
+    timeout(time, coming).await.unwrap_or_default()
 }
 
 async fn freezable(work: impl Future<Output = ()>, mut frozen: watch::Receiver<bool>) {

@@ -126,19 +126,20 @@ impl Journal {
         }
     }
 
-    /// Waits for records, for ever. Those of one channel come in the order in which they were written; who reads them
-    /// again after another has had them, reads them later. A call that is given up may have read some: they come again.
+    /// Waits for records, for half a second or so: there may be none. Those of one channel come in the order in which they
+    /// were written; who reads them again after another has had them, reads them later. A call that is given up may have
+    /// read some: they come again.
     pub async fn next(&mut self) -> Vec<Record> {
-        loop {
-            match self.read().await {
-                Ok(records) if records.is_empty() => {}
-                Ok(records) => {
-                    for record in &records {
-                        self.under_way[record.id.shard.index()].fetch_add(1, Relaxed);
-                    }
-                    return records;
+        match self.read().await {
+            Ok(records) => {
+                for record in &records {
+                    self.under_way[record.id.shard.index()].fetch_add(1, Relaxed);
                 }
-                Err(error) => self.away(&error).await,
+                records
+            }
+            Err(error) => {
+                self.away(&error).await;
+                Vec::new()
             }
         }
     }
@@ -154,6 +155,25 @@ impl Journal {
         }
     }
 
+    /// Takes no further shard, and leaves each that it has to others as soon as nothing of it is under way here. Until then
+    /// nobody else reads it, who would tell of what comes later at the same time. For ever: to be given up when all records
+    /// are through.
+    pub async fn withdraw(&mut self) {
+        loop {
+            if let Err(error) = self.leave_what_is_through().await {
+                debug!(%error, "the journal of webhooks is away; others read on when this node's leases end");
+                self.connection = None;
+            }
+            sleep(RENEW).await;
+        }
+    }
+
+    async fn leave_what_is_through(&mut self) -> RedisResult<()> {
+        let connection = self.connection().await?;
+        self.share.retire(&connection).await?;
+        self.look_after_share(&connection).await
+    }
+
     /// Leaves everything to others, at once. To be called when all records are through.
     pub async fn leave(mut self) {
         if let Ok(connection) = self.line.link.connect().await {
@@ -163,10 +183,7 @@ impl Journal {
     }
 
     async fn read(&mut self) -> RedisResult<Vec<Record>> {
-        let connection = match &self.connection {
-            Some(connection) => connection.clone(),
-            None => self.connect().await?,
-        };
+        let connection = self.connection().await?;
         if self.renews_at <= Instant::now() {
             self.renews_at = Instant::now() + RENEW;
             self.look_after_share(&connection).await?;
@@ -249,6 +266,13 @@ impl Journal {
             records.extend(read_records(shard, answer.extract_error()?)?);
         }
         Ok(records)
+    }
+
+    async fn connection(&mut self) -> RedisResult<MultiplexedConnection> {
+        match &self.connection {
+            Some(connection) => Ok(connection.clone()),
+            None => self.connect().await,
+        }
     }
 
     /// Connects, and sees to it that there is something to read from.
