@@ -73,12 +73,13 @@ async fn what_a_queue_does_not_take_waits_up_to_a_bound_and_is_counted_beyond() 
     }
     let said = (CHANNELS * EVENTS) as u64;
     let [kept, dropped] = until("all of it", &node, |[kept, dropped]| kept + dropped == said).await;
-    let growth = node.resident_bytes().saturating_sub(before);
-    println!("of {said} events {kept} kept, {dropped} dropped; the node grew by {growth} bytes");
+    let growth = || node.resident_bytes().saturating_sub(before);
+    println!("of {said} events {kept} kept, {dropped} dropped; the node grew by {} bytes", growth());
     assert!(dropped > 0 && kept * (EVENT_BYTES as u64) < ROOM);
     // It is the room that was full, and not something before it.
     assert!((kept + 1) * (EVENT_BYTES + JOB_BYTES) as u64 > ROOM, "{kept} kept");
-    assert!(growth < ROOM + BESIDES, "the node grew by {growth} bytes");
+    // What was dropped takes memory until the allocator gives it back.
+    until(&format!("memory of {} bytes", ROOM + BESIDES), &node, |_| growth() < ROOM + BESIDES).await;
     // Nobody who publishes or subscribes notices.
     node.api().publish("room", "news", "").await;
     node.connect().await.subscribe("room").await;
