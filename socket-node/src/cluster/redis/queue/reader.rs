@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use redis::{Cmd, Pipeline, RedisResult, Script, Value, aio::MultiplexedConnection, from_redis_value};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
 };
 use tracing::{info, warn};
 use webhook_worker::{
@@ -154,8 +154,10 @@ impl Reader {
         // Redis may have died and come back with what was removed a moment before.
         self.parts.iter_mut().for_each(Part::rewind);
         self.settle(asking).await?;
+        // It may also have forgotten whose the streams are: nothing is read before that is known.
+        self.tick(asking).await?;
         let mut leaving = self.leaving.clone();
-        let mut ticks = interval(TICK);
+        let mut ticks = interval_at(Instant::now() + TICK, TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut read: Option<Pin<Box<dyn Future<Output = Read> + Send>>> = None;
         loop {
