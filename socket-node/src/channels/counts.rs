@@ -18,8 +18,7 @@ use crate::{
 /// Channels whose count is to be told. Beyond, one has to wait for its next change.
 const MAX_WAITING: usize = 65_536;
 
-/// For so long, changes are gathered. The census hears of counts within some 25 ms; on a busy machine a count that is
-/// asked for no later than that would be the one before, and nobody would tell the right one.
+/// For so long, changes are gathered. A departure of the last one here is in the census by then.
 const GATHER: Duration = Duration::from_millis(250);
 
 /// Which channels' counts are to be told.
@@ -54,8 +53,10 @@ impl Channels {
             sleep(GATHER).await;
             let waiting = std::mem::take(&mut *self.shared.counts.waiting.lock());
             for (topic, app) in waiting {
-                // Without Redis nobody knows, and the next change tells.
-                if let Ok(occupancy) = cluster.census.occupancy(&topic).await
+                // Each node asks when its own count is there: so whoever is last to enter one tells the right sum. Without
+                // Redis nobody knows, and the next change tells.
+                if cluster.census.counted(&topic).await.is_ok()
+                    && let Ok(occupancy) = cluster.census.occupancy(&topic).await
                     && occupancy.is_occupied()
                 {
                     self.tell_count(&app, &topic, occupancy.subscriptions);

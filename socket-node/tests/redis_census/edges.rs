@@ -87,6 +87,19 @@ async fn counts_are_seen_everywhere_within_25_ms() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_count_finds_it_everywhere() {
+    let world = World::new().await;
+    let (a, b, room) = (world.node().await, world.node().await, topic("1", "room"));
+    a.census.counted(&room).await.unwrap();
+    a.census.enter(&room, NONE).await.unwrap();
+    for subscriptions in 2..100 {
+        a.census.count(&room, subscriptions);
+        a.census.counted(&room).await.unwrap();
+        assert_eq!(b.census.occupancy(&room).await.unwrap(), Occupancy { subscriptions, users: 0 });
+    }
+}
+
+#[tokio::test]
 async fn many_changes_of_a_count_cost_few_commands() {
     let world = World::new().await;
     let (a, room) = (world.node().await, topic("1", "room"));

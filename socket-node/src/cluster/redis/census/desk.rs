@@ -20,7 +20,7 @@ use super::{
     held::{Claim, Entry, Held},
     scripts::{Change, Outcome, Target},
 };
-use crate::cluster::redis::keys::Shard;
+use crate::{cluster::redis::keys::Shard, hub::Topic};
 
 /// Changes that wait to be sent.
 const MAX_WAITING: usize = 65_536;
@@ -116,6 +116,17 @@ impl Desk {
             drop(papers);
             self.changed.notify_one();
         }
+    }
+
+    /// Hands a channel's count in at once, whether or not it has changed; `None` if the channel is not held.
+    pub(super) fn count_now(&self, topic: &Topic) -> Option<Answer> {
+        let (answer, outcome) = oneshot::channel();
+        let mut papers = self.papers.lock();
+        let (target, change) = papers.held.take_count(topic)?;
+        papers.hand_in(Call { target, change, claim: None, answer: Some(answer) });
+        drop(papers);
+        self.changed.notify_one();
+        Some(Answer(outcome))
     }
 
     /// Opens for a new holder: gives everything that is to be entered. What is handed in from now on waits.

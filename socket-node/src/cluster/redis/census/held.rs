@@ -101,6 +101,17 @@ impl Held {
         changes
     }
 
+    /// The count of a channel, which then does not wait any more; `None` if the channel is not held.
+    pub(super) fn take_count(&mut self, topic: &Topic) -> Option<(Target, Change)> {
+        let entry = Entry::Channel(topic.clone());
+        let What::Channel { subscriptions, is_count_due, .. } = &mut self.entries.get_mut(&entry)?.what
+        else {
+            return None;
+        };
+        *is_count_due = false;
+        Some((entry.target(), Change::Count { subscriptions: *subscriptions }))
+    }
+
     /// A member has the first connection here.
     pub(super) fn join(
         &mut self,

@@ -180,6 +180,18 @@ impl RedisCensus {
         self.lines.of_topic(topic).desk.count(|held| held.count(topic, subscriptions));
     }
 
+    /// Waits until other nodes see how many subscribers a channel has on this node by now. There is nothing to wait for if it
+    /// has none.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn counted(&self, topic: &Topic) -> Result<(), Away> {
+        match self.lines.of_topic(topic).desk.count_now(topic) {
+            Some(answer) => answer.outcome().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// A channel has lost its last subscriber on this node.
     pub fn leave(&self, topic: &Topic) {
         self.lines.of_topic(topic).desk.depart(|held| held.end(&Entry::Channel(topic.clone())));
