@@ -1,9 +1,9 @@
 //! A proxy of a test's own, which runs what a configuration of the repository says.
 
 use std::{
-    env, fs,
+    fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use tokio::{net::TcpStream, time::sleep};
 use super::{
     api::{Response, raw_request},
     port::Port,
+    program,
 };
 
 /// How long it may take to start, and to find out anything about the servers behind it.
@@ -91,14 +92,7 @@ impl Drop for Haproxy {
 
 /// The program with the settings in this directory. It takes warnings for errors.
 fn command(home: &Path) -> Command {
-    let mut command = Command::new(program());
+    let mut command = Command::new(program::find("HAPROXY", "haproxy", "haproxy"));
     command.args(["-dW", "-f", CONFIGURATION]).current_dir(home);
     command
-}
-
-/// The proxy's program: the one named in the environment, else the one that `tests/run` has unpacked, else the system's.
-fn program() -> PathBuf {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/haproxy/bin/haproxy");
-    env::var_os("HAPROXY")
-        .map_or_else(|| if unpacked.exists() { unpacked } else { "haproxy".into() }, PathBuf::from)
 }

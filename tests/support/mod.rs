@@ -12,6 +12,7 @@ pub(crate) mod node;
 pub(crate) mod poller;
 pub(crate) mod port;
 pub(crate) mod process;
+mod program;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod random;

@@ -1,8 +1,7 @@
 //! A Prometheus of a test's own, which reads what a configuration of the repository tells it to.
 
 use std::{
-    env, fs,
-    path::{Path, PathBuf},
+    fs,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -14,6 +13,7 @@ use tokio::{net::TcpStream, time::sleep};
 use super::{
     api::{Response, escaped, raw_request},
     port::Port,
+    program,
 };
 
 /// How long it may take to start.
@@ -40,7 +40,8 @@ impl Prometheus {
         let (port, home) = (Port::reserve(), TempDir::new().expect("a directory for temporary files"));
         fs::write(home.path().join(CONFIGURATION), configuration).expect("the directory is ours");
         let log = fs::File::create(home.path().join(LOG)).expect("the directory is ours");
-        let process = Command::new(program())
+        let program = program::find("PROMETHEUS", "prometheus", "prometheus");
+        let process = Command::new(&program)
             .args(["--config.file", CONFIGURATION, "--storage.tsdb.path", "data"])
             .arg(format!("--web.listen-address={}", port.address))
             .current_dir(home.path())
@@ -49,7 +50,7 @@ impl Prometheus {
             .stderr(log)
             .spawn();
         let process = process.unwrap_or_else(|error| {
-            panic!("{} does not start ({error}): `tests/run` provides it", program().display())
+            panic!("{} does not start ({error}): `tests/run` provides it", program.display())
         });
         let mut server = Self { port, process, home };
         let deadline = Instant::now() + DEADLINE;
@@ -85,11 +86,4 @@ impl Drop for Prometheus {
         let _ended = self.process.kill();
         let _status = self.process.wait();
     }
-}
-
-/// The server's program: the one named in the environment, else the one that `tests/run` has unpacked, else the system's.
-fn program() -> PathBuf {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/prometheus/bin/prometheus");
-    env::var_os("PROMETHEUS")
-        .map_or_else(|| if unpacked.exists() { unpacked } else { "prometheus".into() }, PathBuf::from)
 }

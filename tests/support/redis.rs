@@ -1,7 +1,7 @@
 //! A Redis of a test's own, which it may kill, restart and freeze.
 
 use std::{
-    env, fs,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::{
     port::Port,
     process::{freeze, thaw},
+    program,
     tls::Identity,
 };
 
@@ -202,12 +203,9 @@ fn connect(address: SocketAddr) -> redis::RedisResult<Connection> {
     Client::open(format!("redis://{address}"))?.get_connection()
 }
 
-/// The server's program: the one named in the environment, else the one that `tests/run` has unpacked, else the
-/// system's.
+/// The server's program.
 pub(super) fn program() -> PathBuf {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/redis/bin/redis-server");
-    env::var_os("REDIS_SERVER")
-        .map_or_else(|| if unpacked.exists() { unpacked } else { "redis-server".into() }, PathBuf::from)
+    program::find("REDIS_SERVER", "redis", "redis-server")
 }
 
 #[cfg(test)]

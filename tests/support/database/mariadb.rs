@@ -1,7 +1,6 @@
 //! MariaDB, which stands for MySQL too.
 
 use std::{
-    env,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -9,6 +8,7 @@ use std::{
 use rustix::process::Signal;
 
 use super::{DATA, Product};
+use crate::support::program;
 
 pub(super) static PRODUCT: Product = Product {
     name: "MariaDB",
@@ -21,11 +21,8 @@ pub(super) static PRODUCT: Product = Product {
     arguments,
 };
 
-/// The server's program: the one named in the environment, else the one that `tests/run` has unpacked, else the system's.
 fn program() -> PathBuf {
-    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/mariadb/bin/mariadbd");
-    env::var_os("MARIADBD")
-        .map_or_else(|| if unpacked.exists() { unpacked } else { "mariadbd".into() }, PathBuf::from)
+    program::find("MARIADBD", "mariadb", "mariadbd")
 }
 
 fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
