@@ -76,39 +76,44 @@ async fn read(
         sleep(LAST_READING).await;
     });
     while ending.has_changed().is_ok_and(|is_ending| !is_ending) {
-        let records = {
-            // A reading that is broken off may have read something, which would come again too late.
-            let mut reading = pin!(journal.next());
-            loop {
-                tokio::select! {
-                    biased;
-                    (app, records) = waiting.next() => tell_all(&webhooks, app.as_ref(), records).await,
-                    records = &mut reading => break records,
-                    () = &mut over => break Vec::new(),
-                }
+        // A reading that is broken off may have read something, which would come again too late.
+        let reading = async {
+            tokio::select! {
+                biased;
+                records = journal.next() => records,
+                () = &mut over => Vec::new(),
             }
         };
-        for record in records {
+        for record in telling_meanwhile(&webhooks, &mut waiting, reading).await {
             let (receipt, settled) = Receipt::new(record.id.text(), record.time_ms);
             let (app_id, id) = (record.topic.app.clone(), record.id.clone());
             // What finds no room comes again, because its receipt is dropped.
             waiting.push(app_id, (record, receipt));
-            let mut opening = pin!(opened.send((id, settled)));
             // As a rule the app is known, and it is told here.
-            let is_opened = loop {
-                tokio::select! {
-                    biased;
-                    (app, records) = waiting.next() => tell_all(&webhooks, app.as_ref(), records).await,
-                    sent = &mut opening => break sent.is_ok(),
-                }
-            };
-            if !is_opened {
+            let opening = opened.send((id, settled));
+            if telling_meanwhile(&webhooks, &mut waiting, opening).await.is_err() {
                 return journal;
             }
         }
     }
     // What still waits is left to others: its receipts are dropped.
     journal
+}
+
+/// Waits for something, and tells meanwhile of what waited for its app, as soon as that is known.
+async fn telling_meanwhile<T>(
+    webhooks: &Webhooks,
+    waiting: &mut Waiting<(Record, Receipt)>,
+    something: impl Future<Output = T>,
+) -> T {
+    let mut something = pin!(something);
+    loop {
+        tokio::select! {
+            biased;
+            (app, records) = waiting.next() => tell_all(webhooks, app.as_ref(), records).await,
+            done = &mut something => return done,
+        }
+    }
 }
 
 /// Tells of all that waited for an app. One that is gone has nobody to be told.
