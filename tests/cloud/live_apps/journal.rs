@@ -21,6 +21,7 @@ struct Scene {
 }
 
 impl Scene {
+    /// Channels were occupied and are vacated, and the second node has to tell of both.
     async fn new() -> Self {
         let receiver = Receiver::start().await;
         let world = World::start(2, &["--app-cache-ttl-seconds", "3600"]).await;
@@ -28,7 +29,10 @@ impl Scene {
         world.change(&webhooks).await;
         let client = world.node(0).connect().await;
         world.faults.set(&[Fault::Refuse(500, "InternalServerError")]);
-        Self { world, receiver, client, channels: 0 }
+        let mut scene = Self { world, receiver, client, channels: 0 };
+        scene.occupy().await;
+        scene.vacate().await;
+        scene
     }
 
     /// Occupies channels until the second node had to tell of one.
@@ -72,9 +76,7 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_whose_app_cannot_be_looked_up_for_a_while_keep_their_order() {
-    let mut scene = Scene::new().await;
-    scene.occupy().await;
-    scene.vacate().await;
+    let scene = Scene::new().await;
     scene.world.faults.set(&[]);
     scene.told_in_order().await;
 }
@@ -82,8 +84,6 @@ async fn webhooks_whose_app_cannot_be_looked_up_for_a_while_keep_their_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_they_do_if_the_node_that_cannot_look_it_up_is_stopped() {
     let mut scene = Scene::new().await;
-    scene.occupy().await;
-    scene.vacate().await;
     scene.world.cluster.node_mut(1).stop().await;
     scene.told_in_order().await;
 }
@@ -91,8 +91,6 @@ async fn so_they_do_if_the_node_that_cannot_look_it_up_is_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn so_they_do_if_it_is_killed() {
     let mut scene = Scene::new().await;
-    scene.occupy().await;
-    scene.vacate().await;
     scene.world.cluster.kill(1);
     scene.told_in_order().await;
 }
