@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     api::{Response, escaped, raw_request},
     node::Launch,
-    process::{cpu_time, kill_started_by, signal},
+    process::{cpu_time, kill_started_by, print_log, signal},
 };
 
 /// How long it may take to start, and any state of it to come about.
@@ -336,7 +336,7 @@ impl Drop for Aws {
         let _ended = self.process.kill();
         let _status = self.process.wait();
         if thread::panicking() {
-            eprintln!("--- log of the emulator\n{}---", self.log());
+            print_log("the emulator", &self.home.path().join(LOG));
         }
     }
 }

@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     api::Api,
     client::Client,
-    process::{freeze, signal, thaw},
+    process::{freeze, print_log, signal, thaw},
     signing::Credentials,
 };
 
@@ -204,7 +204,7 @@ impl Drop for Node {
         if thread::panicking() {
             let _ended = self.process.kill();
             let _status = self.process.wait();
-            eprintln!("--- log of the node at {}\n{}---", self.address, self.log());
+            print_log(&format!("the node at {}", self.address), &self.home.path().join(LOG));
             return;
         }
         if !self.stopped {

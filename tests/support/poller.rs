@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     api::{Response, raw_request},
     aws::{Aws, binary},
-    process::{cpu_time, signal},
+    process::{cpu_time, print_log, signal},
 };
 
 /// How long it may take to start, and to end.
@@ -130,7 +130,7 @@ impl Drop for Poller {
         let _ended = self.process.kill();
         let _status = self.process.wait();
         if thread::panicking() {
-            eprintln!("--- log of the poller\n{}---", self.log());
+            print_log("the poller", &self.home.path().join(LOG));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Signals to the processes that a test has started, and to no others; and what they have used.
+//! Signals to the processes that a test has started, and to no others; what they have used, and what they have said.
 
 use std::{collections::HashMap, fs, path::Path, process::Child, time::Duration};
 
@@ -21,6 +21,15 @@ pub(crate) fn freeze(process: &Child) {
 /// Lets it go on.
 pub(crate) fn thaw(process: &Child) {
     signal(process, Signal::CONT);
+}
+
+/// Prints what a program has logged, for whoever looks why a test failed. It does not panic: what is called while a test
+/// panics would end the test binary by that, and with it all that other tests have to say.
+pub(crate) fn print_log(whose: &str, file: &Path) {
+    match fs::read(file) {
+        Ok(log) => eprintln!("--- log of {whose}\n{}---", String::from_utf8_lossy(&log)),
+        Err(error) => eprintln!("--- log of {whose}: {error} ---"),
+    }
 }
 
 /// What a process has used of all processors so far. The kernel counts hundredths of a second.
