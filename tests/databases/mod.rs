@@ -4,6 +4,7 @@ mod commands;
 mod node;
 mod outages;
 mod stores;
+mod tls;
 
 use std::net::SocketAddr;
 
@@ -21,7 +22,10 @@ fn each() -> [Database; 2] {
 
 /// The same, with a table of apps that has app 1.
 pub(crate) async fn each_with_an_app() -> [Database; 2] {
-    let databases = each();
+    with_an_app(each()).await
+}
+
+async fn with_an_app(databases: [Database; 2]) -> [Database; 2] {
     for database in &databases {
         database.execute(table(database)).await;
         add(database, "1").await;

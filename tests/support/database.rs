@@ -16,7 +16,11 @@ use rustix::process::{Signal, geteuid};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions as _, Row as _, any::AnyConnectOptions};
 use tempfile::TempDir;
 
-use super::{port::Port, process::signal};
+use super::{
+    port::Port,
+    process::signal,
+    tls::{CERTIFICATE, Identity, KEY},
+};
 
 /// How long a server may take to start, and to end.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +46,9 @@ pub(crate) struct Database {
     pub(crate) address: SocketAddr,
     _port: Port,
     product: &'static Product,
+    arguments: Vec<String>,
+    /// What its URL ends with.
+    parameters: String,
     process: Child,
     home: TempDir,
 }
@@ -62,27 +69,50 @@ struct Product {
     ready: &'static str,
     program: fn() -> PathBuf,
     arguments: fn(SocketAddr, &Path) -> Vec<String>,
+    /// What it is given besides to speak TLS, with the certificate in its home, and with nobody who does not show the same.
+    encrypted: fn(&Path) -> Vec<String>,
+    /// How its URL asks for TLS with a server that is known, and what it calls the authority, the certificate and the key.
+    parameters: [&'static str; 4],
 }
 
 impl Database {
     /// A PostgreSQL on a free port of the loopback address, once it answers.
     pub(crate) fn postgres() -> Self {
-        Self::start(&postgres::PRODUCT)
+        Self::start(&postgres::PRODUCT, None)
     }
 
     /// A MariaDB on a free port of the loopback address, once it answers.
     pub(crate) fn mariadb() -> Self {
-        Self::start(&mariadb::PRODUCT)
+        Self::start(&mariadb::PRODUCT, None)
     }
 
-    fn start(product: &'static Product) -> Self {
-        let home = TempDir::new().expect("a directory for temporary files");
-        copy(product, &home.path().join(DATA));
-        let port = Port::reserve();
-        let process = spawn(product, port.address, home.path());
-        let process =
-            process.unwrap_or_else(|| panic!("{} does not stay up:\n{}", product.name, log(home.path())));
-        Self { address: port.address, _port: port, product, process, home }
+    /// A PostgreSQL that speaks TLS, and with nobody who does not show this certificate too.
+    pub(crate) fn postgres_over_tls(identity: &Identity) -> Self {
+        Self::start(&postgres::PRODUCT, Some(identity))
+    }
+
+    /// A MariaDB like that.
+    pub(crate) fn mariadb_over_tls(identity: &Identity) -> Self {
+        Self::start(&mariadb::PRODUCT, Some(identity))
+    }
+
+    fn start(product: &'static Product, identity: Option<&Identity>) -> Self {
+        let temporary = TempDir::new().expect("a directory for temporary files");
+        let (home, port) = (temporary.path(), Port::reserve());
+        copy(product, &home.join(DATA));
+        let mut arguments = (product.arguments)(port.address, home);
+        let mut parameters = String::new();
+        if let Some(identity) = identity {
+            identity.put_into(home);
+            arguments.extend((product.encrypted)(home));
+            let [mode, authority, certificate, key] = product.parameters;
+            let [shown, secret] = [CERTIFICATE, KEY].map(|name| home.join(name).display().to_string());
+            parameters = format!("?{mode}&{authority}={shown}&{certificate}={shown}&{key}={secret}");
+        }
+        let process = spawn(product, port.address, &arguments, home);
+        let process = process.unwrap_or_else(|| panic!("{} does not stay up:\n{}", product.name, log(home)));
+        let address = port.address;
+        Self { address, _port: port, product, arguments, parameters, process, home: temporary }
     }
 
     /// Where clients find it, with the password.
@@ -92,7 +122,7 @@ impl Database {
 
     /// The same for what stands between.
     pub(crate) fn url_at(&self, address: SocketAddr) -> String {
-        format!("{}://{USER}:{PASSWORD}@{address}/{USER}", self.product.scheme)
+        format!("{}://{USER}:{PASSWORD}@{address}/{USER}{}", self.product.scheme, self.parameters)
     }
 
     /// The word for it in the settings of a node.
@@ -113,7 +143,7 @@ impl Database {
     /// Starts it again on the same port, with what was committed, once it answers.
     pub(crate) fn restart(&mut self) {
         assert!(self.process.try_wait().expect("it is our child").is_some(), "it still runs");
-        let process = spawn(self.product, self.address, self.home.path());
+        let process = spawn(self.product, self.address, &self.arguments, self.home.path());
         self.process =
             process.unwrap_or_else(|| panic!("it does not start again:\n{}", log(self.home.path())));
     }
@@ -155,14 +185,14 @@ fn copy(product: &Product, data: &Path) {
 }
 
 /// Starts a server and waits until clients may come; `None` if it ends instead.
-fn spawn(product: &Product, address: SocketAddr, home: &Path) -> Option<Child> {
+fn spawn(product: &Product, address: SocketAddr, arguments: &[String], home: &Path) -> Option<Child> {
     let program = (product.program)();
     // What an earlier one has logged says nothing of this one.
     let log_file = fs::File::create(home.join(LOG)).expect("the directory is ours");
     let mut process = Command::new("setpriv")
         .args(privileges(product))
         .arg(&program)
-        .args((product.arguments)(address, home))
+        .args(arguments)
         .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use super::{
     port::Port,
     process::{freeze, thaw},
     program,
-    tls::Identity,
+    tls::{CERTIFICATE, Identity, KEY},
 };
 
 /// How long a server may take to start, and what it does afterwards.
@@ -24,10 +24,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Time between two attempts to reach a server that is starting.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// The files in a server's home that show who it is.
-pub(super) const CERTIFICATE: &str = "certificate.pem";
-pub(super) const KEY: &str = "key.pem";
 
 /// The file in a server's home that takes its log.
 const LOG: &str = "redis.log";
@@ -69,7 +65,7 @@ impl Redis {
     /// A server whose port speaks TLS and nothing else, and shows this certificate.
     pub(crate) fn over_tls(identity: &Identity) -> Self {
         let home = TempDir::new().expect("a directory for temporary files");
-        put_identity(home.path(), identity);
+        identity.put_into(home.path());
         let files = ["--tls-cert-file", CERTIFICATE, "--tls-key-file", KEY];
         let arguments = owned(&[&files[..], &["--tls-auth-clients", "no", "--port", "0"]].concat());
         Self::start_as(Setup { arguments, port: "--tls-port", bus: None, home })
@@ -183,13 +179,6 @@ impl Setup {
 
     fn log(&self) -> String {
         fs::read_to_string(self.home.path().join(LOG)).expect("the directory is ours")
-    }
-}
-
-/// Puts a server's certificate and key where it runs.
-pub(super) fn put_identity(home: &Path, identity: &Identity) {
-    for (name, text) in [(CERTIFICATE, &identity.certificate), (KEY, &identity.key)] {
-        fs::write(home.join(name), text).expect("the directory is ours");
     }
 }
 

@@ -12,8 +12,8 @@ use redis::{Client, Cmd, FromRedisValue};
 use tempfile::TempDir;
 
 use super::{
-    redis::{CERTIFICATE, KEY, Redis, program, put_identity},
-    tls::Identity,
+    redis::{Redis, program},
+    tls::{CERTIFICATE, Identity, KEY},
 };
 
 /// The name that they have for the primary.
@@ -153,7 +153,7 @@ impl Sentinel {
         let (host, port, own) = (primary.ip(), primary.port(), address.port());
         let ports = match setup.identity {
             Some(identity) => {
-                put_identity(home.path(), identity);
+                identity.put_into(home.path());
                 format!(
                     "port 0\ntls-port {own}\ntls-replication yes\ntls-auth-clients no\ntls-cert-file {CERTIFICATE}\n\
                      tls-key-file {KEY}\ntls-ca-cert-file {CERTIFICATE}"

@@ -1,6 +1,9 @@
 //! Certificates that a test makes itself, and connections that trust no others.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    fs::OpenOptions, io::Write as _, net::SocketAddr, os::unix::fs::OpenOptionsExt as _, path::Path,
+    sync::Arc,
+};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
@@ -10,6 +13,10 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// The files in a server's home that have its certificate and its key.
+pub(super) const CERTIFICATE: &str = "certificate.pem";
+pub(super) const KEY: &str = "key.pem";
 
 /// A certificate for `localhost` and its key.
 #[derive(Debug)]
@@ -28,6 +35,14 @@ impl Identity {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(names).expect("the names are legal");
         Self { certificate: cert.pem(), key: signing_key.serialize_pem(), trusted: cert.der().clone() }
+    }
+
+    /// Puts both where a server runs, so that nobody else may read them: PostgreSQL insists on it.
+    pub(super) fn put_into(&self, home: &Path) {
+        for (name, text) in [(CERTIFICATE, &self.certificate), (KEY, &self.key)] {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(home.join(name));
+            file.and_then(|mut file| file.write_all(text.as_bytes())).expect("the directory is ours");
+        }
     }
 
     /// A connection to a server that shows this very certificate, in this version of TLS.

@@ -65,7 +65,8 @@ impl DatabaseKind {
     const fn parameters(self) -> &'static [(&'static str, &'static [&'static str])] {
         match self {
             Self::Postgres => &[
-                ("sslmode", &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
+                // Not `allow`, which would never do what it says: the driver takes it for `disable`.
+                ("sslmode", &["disable", "prefer", "require", "verify-ca", "verify-full"]),
                 ("sslrootcert", &[]),
                 ("sslcert", &[]),
                 ("sslkey", &[]),
@@ -163,6 +164,7 @@ mod tests {
             "postgres://u@db/apps/canary",
             "postgres://u@db/apps?canary=1",
             "postgres://u@db/apps?sslmode=canary",
+            "postgres://canary@db/apps?sslmode=allow",
             "postgres://u@db/apps?ssl-mode=required",
             "mysql://u@db/apps?sslmode=require",
             "mysql://u@db/apps?ssl-mode=canary",

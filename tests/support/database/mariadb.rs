@@ -1,14 +1,18 @@
 //! MariaDB, which stands for MySQL too.
 
 use std::{
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use rustix::process::Signal;
 
-use super::{DATA, Product};
-use crate::support::program;
+use super::{DATA, Product, USER};
+use crate::support::{
+    program,
+    tls::{CERTIFICATE, KEY},
+};
 
 pub(super) static PRODUCT: Product = Product {
     name: "MariaDB",
@@ -19,6 +23,8 @@ pub(super) static PRODUCT: Product = Product {
     ready: "ready for connections",
     program,
     arguments,
+    encrypted,
+    parameters: ["ssl-mode=verify_identity", "ssl-ca", "ssl-cert", "ssl-key"],
 };
 
 fn program() -> PathBuf {
@@ -52,4 +58,16 @@ fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
     ];
     arguments.extend(others.map(ToOwned::to_owned));
     arguments
+}
+
+fn encrypted(home: &Path) -> Vec<String> {
+    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let rules = path("rules");
+    fs::write(&rules, format!("ALTER USER {USER}@'%' REQUIRE X509;\n")).expect("the directory is ours");
+    vec![
+        format!("--ssl-cert={}", path(CERTIFICATE)),
+        format!("--ssl-key={}", path(KEY)),
+        format!("--ssl-ca={}", path(CERTIFICATE)),
+        format!("--init-file={rules}"),
+    ]
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL, over TCP alone.
 
 use std::{
-    env,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -9,6 +9,7 @@ use std::{
 use rustix::process::Signal;
 
 use super::{DATA, Product};
+use crate::support::tls::{CERTIFICATE, KEY};
 
 pub(super) static PRODUCT: Product = Product {
     name: "PostgreSQL",
@@ -20,6 +21,8 @@ pub(super) static PRODUCT: Product = Product {
     ready: "database system is ready to accept connections",
     program,
     arguments,
+    encrypted,
+    parameters: ["sslmode=verify-full", "sslrootcert", "sslcert", "sslkey"],
 };
 
 /// The server's program: in the folder that is named in the environment, else the one that `tests/run` has unpacked, else
@@ -36,7 +39,7 @@ fn program() -> PathBuf {
 fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
     let data = home.join(DATA);
     let mut arguments = vec!["-D".to_owned(), data.to_str().expect("our names are text").to_owned()];
-    let settings = [
+    arguments.extend(settings([
         format!("listen_addresses={}", address.ip()),
         format!("port={}", address.port()),
         "unix_socket_directories=".to_owned(),
@@ -44,7 +47,25 @@ fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
         "fsync=off".to_owned(),
         "dynamic_shared_memory_type=mmap".to_owned(),
         "shared_buffers=16MB".to_owned(),
-    ];
-    arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+    ]));
     arguments
+}
+
+fn encrypted(home: &Path) -> Vec<String> {
+    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let rules = path("rules");
+    fs::write(&rules, "hostssl all all all scram-sha-256 clientcert=verify-ca\n")
+        .expect("the directory is ours");
+    settings([
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", path(CERTIFICATE)),
+        format!("ssl_key_file={}", path(KEY)),
+        format!("ssl_ca_file={}", path(CERTIFICATE)),
+        format!("hba_file={rules}"),
+    ])
+    .collect()
+}
+
+fn settings<const N: usize>(settings: [String; N]) -> impl Iterator<Item = String> {
+    settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting])
 }

@@ -1,5 +1,7 @@
 //! Statements that a database did not carry out.
 
+use std::io;
+
 use sqlx::error::ErrorKind;
 use thiserror::Error;
 
@@ -55,6 +57,14 @@ impl From<sqlx::Error> for Trouble {
             error @ (sqlx::Error::Configuration(_) | sqlx::Error::Tls(_)) => {
                 Self::Refused(one_line(&error.to_string()))
             }
+            // The same of a certificate that is not trusted, which is told as an error of reading, and of files for TLS.
+            sqlx::Error::Io(error) => match error.kind() {
+                io::ErrorKind::InvalidData => Self::Refused(one_line(&error.to_string())),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                    Self::Refused(one_line(&format!("a file that its URL names cannot be read: {error}")))
+                }
+                _ => Self::Passing(one_line(&sqlx::Error::Io(error).to_string())),
+            },
             other => Self::Passing(one_line(&other.to_string())),
         }
     }
