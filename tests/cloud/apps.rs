@@ -13,6 +13,8 @@ use crate::support::{
     poller::Poller,
     receiver::Receiver,
     redis::Redis,
+    redis_cluster::RedisCluster,
+    sentinels::{self, MASTER},
     signing::Credentials,
 };
 
@@ -131,6 +133,27 @@ async fn an_app_lives_from_its_creation_to_its_deletion_and_its_node_follows() {
     done(&apps(&format!("delete {id}")).await);
     client.expect("it is connected").expect_end(4001).await;
     assert_eq!(apps(&format!("show {id}")).await.stderr.trim(), format!("there is no app {id}"));
+}
+
+#[tokio::test]
+async fn a_node_is_told_through_a_redis_cluster_and_through_a_redis_that_sentinels_watch() {
+    let (cluster, (_primary, sentinels)) = (RedisCluster::start(), sentinels::start());
+    let at_cluster = ["--redis-url".to_owned(), cluster.url()];
+    let at_sentinels =
+        ["--redis-url".to_owned(), sentinels.url(), "--redis-sentinel-master".to_owned(), MASTER.to_owned()];
+    for redis in [&at_cluster[..], &at_sentinels] {
+        let aws = table_with(apps()).await;
+        let prefix = unique_prefix();
+        let shared = ["--adapter-driver", "redis", "--redis-prefix", &prefix].map(ToOwned::to_owned);
+        let shared: Vec<_> = shared.iter().chain(redis).map(String::as_str).collect();
+        let node = Launch::bare().on_aws(aws.address).flags(DYNAMODB).flags(shared.clone());
+        let node = node.flags(["--app-cache-ttl-seconds", "3600"]);
+        let node = node.credentials(Credentials::new("1", "app-key", SECRET)).start_alone();
+        let mut client = node.connect().await;
+        let disabled = command_with(&aws, "apps disable 1", &json!({}), &shared).await;
+        assert!(done(&disabled)[1].starts_with("nodes told over Redis: 1; "), "{disabled:?}");
+        client.expect_end(4003).await;
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::support::{
     poller::Poller,
     receiver::{Answer, Receiver},
     redis::Redis,
+    redis_cluster::RedisCluster,
 };
 
 /// A header's value that only the endpoint may see.
@@ -38,12 +39,22 @@ fn lines(ending: &Ending) -> Vec<&str> {
 
 #[tokio::test]
 async fn dead_letters_in_redis_are_listed_shown_replayed_and_purged() {
-    let (redis, mut receiver) = (Redis::start(), Receiver::start().await);
+    let redis = Redis::start();
+    are_looked_after_in_redis(&redis.address.to_string()).await;
+}
+
+#[tokio::test]
+async fn dead_letters_in_a_redis_cluster_are_listed_shown_replayed_and_purged() {
+    let redis = RedisCluster::start();
+    are_looked_after_in_redis(&redis.url()).await;
+}
+
+async fn are_looked_after_in_redis(url: &str) {
+    let mut receiver = Receiver::start().await;
     let mut settings = settings(&receiver, &["/one", "/two"]);
-    for (key, value) in [("queue_driver", "redis"), ("redis_prefix", "dead")] {
+    for (key, value) in [("queue_driver", "redis"), ("redis_prefix", "dead"), ("redis_url", url)] {
         settings[key] = json!(value);
     }
-    settings["redis_url"] = json!(redis.address.to_string());
     for path in ["/one", "/two"] {
         receiver.always_answer(path, Answer::Status(410));
     }
