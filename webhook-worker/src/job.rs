@@ -13,6 +13,7 @@ use app_manager::{
     webhook::{Endpoint, LambdaFunction, WebhookTarget},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
 use uuid::Uuid;
 
 pub use batches::{MAX_EVENTS, MAX_EVENTS_BYTES, batches};
@@ -100,8 +101,27 @@ impl Job {
     ///
     /// # Errors
     /// If it is no job, or one of a release whose jobs look different.
-    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(json)
+    pub fn from_json(json: &[u8]) -> Result<Self, NoJob> {
+        serde_json::from_slice(json).map_err(|error| NoJob::because(&error))
+    }
+}
+
+/// Why something is no job. It may repeat what a field is called, and no value, which may be a customer's token.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct NoJob(String);
+
+impl NoJob {
+    /// Characters of a reason that are kept: a field may have a name as long as a message.
+    const LONGEST: usize = 200;
+
+    fn because(error: &serde_json::Error) -> Self {
+        let mut reason = error.to_string();
+        // A value stands in quotation marks, a name in backquotes.
+        if let (Some(first), Some(last)) = (reason.find('"'), reason.rfind('"')) {
+            reason.replace_range(first..=last, "…");
+        }
+        Self(reason.chars().take(Self::LONGEST).collect())
     }
 }
 
@@ -293,6 +313,26 @@ mod tests {
         assert!(error.contains("version 2"), "{error}");
         for broken in ["", "{}", "[]", "null", &json.replacen("\"v\":1,", "", 1), &json[..json.len() - 1]] {
             assert!(Job::from_json(broken.as_bytes()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn why_something_is_no_job_is_told_in_short_and_without_its_values() {
+        let json = job(&[occupied("a")]).to_json();
+        for (broken, told) in [
+            (json.replacen("\"time_ms\":", "\"time_ms\":\"canary \\\" 1\", \"x\":", 1), "expected u64"),
+            (json.replacen(r#"[["Authorization","Bearer b"]]"#, r#""canary""#, 1), "expected a sequence"),
+            (json.replacen(r#""Bearer b"]"#, r#""canary","canary"]"#, 1), "trailing"),
+            ("\"canary\"".to_owned(), "expected struct Job"),
+            (
+                json.replacen("\"url\"", &format!("\"{}\"", "long".repeat(1_000)), 1),
+                "unknown variant `longlong",
+            ),
+        ] {
+            assert_ne!(broken, json);
+            let error = Job::from_json(broken.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(told) && !error.contains("canary"), "{error}");
+            assert!(error.chars().count() <= NoJob::LONGEST, "{error}");
         }
     }
 

@@ -3,14 +3,14 @@
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::job::Job;
+use crate::job::{Job, NoJob};
 
 /// A message that holds no job, so that nobody can deliver it.
 #[derive(Debug, Error)]
 pub enum Unreadable {
     /// Neither a job nor an envelope.
     #[error("it is no job of this release: {0}")]
-    Job(serde_json::Error),
+    Job(NoJob),
     /// An envelope of something that is not a notification, such as a subscription to be confirmed.
     #[error("it is an envelope of the kind '{0}', which holds no job")]
     Envelope(String),
@@ -29,7 +29,7 @@ struct Envelope {
 /// The job in a message's body.
 ///
 /// # Errors
-/// See [`Unreadable`]. The texts repeat nothing of the body but the envelope's kind.
+/// See [`Unreadable`]. The texts repeat nothing of the body but the envelope's kind and names of fields.
 pub fn read(body: &str) -> Result<Job, Unreadable> {
     match serde_json::from_str::<Envelope>(body) {
         Ok(Envelope { kind, message }) if kind == "Notification" => job(&message),
