@@ -29,12 +29,15 @@ async fn a_database_of_another_authority_or_one_that_refuses_us_stops_the_start_
         let [mode, authority, certificate, key] = parameters[..] else { panic!("{url}") };
         let (name, _) = authority.split_once('=').expect("a name");
         let strange = format!("{name}={}", stranger.path().display());
-        let without = if name == "ssl-ca" { "ssl-mode=disabled" } else { "sslmode=disable" };
+        let (without, refusals) = match database.app_manager() {
+            "postgres" => ("sslmode=disable", ["requires a valid client certificate", "no encryption"]),
+            _ => ("ssl-mode=disabled", ["Access denied"; 2]),
+        };
         for (parameters, what) in [
             (format!("{mode}&{strange}&{certificate}&{key}"), "invalid peer certificate"),
             (format!("{mode}&{name}=/nowhere"), "a file that its URL names cannot be read"),
-            (format!("{mode}&{authority}"), "rush"),
-            (without.to_owned(), "rush"),
+            (format!("{mode}&{authority}"), refusals[0]),
+            (without.to_owned(), refusals[1]),
         ] {
             let ending = with_url(&database, &format!("{bare}?{parameters}")).run();
             assert!(
