@@ -106,7 +106,7 @@ impl Database {
             identity.put_into(home);
             arguments.extend((product.encrypted)(home));
             let [mode, authority, certificate, key] = product.parameters;
-            let [shown, secret] = [CERTIFICATE, KEY].map(|name| home.join(name).display().to_string());
+            let [shown, secret] = [CERTIFICATE, KEY].map(|name| path(home, name));
             parameters = format!("?{mode}&{authority}={shown}&{certificate}={shown}&{key}={secret}");
         }
         let process = spawn(product, port.address, &arguments, home);
@@ -222,6 +222,11 @@ fn privileges(product: &Product) -> Vec<&'static str> {
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let passes = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"];
     [&nobody[..], &passes, &[with_us]].concat()
+}
+
+/// A file in a server's home, as arguments and URLs name it.
+fn path(home: &Path, name: &str) -> String {
+    home.join(name).to_str().expect("our names are text").to_owned()
 }
 
 fn log(home: &Path) -> String {

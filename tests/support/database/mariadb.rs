@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{DATA, Product, USER};
+use super::{DATA, Product, USER, path};
 use crate::support::{
     program,
     tls::{CERTIFICATE, KEY},
@@ -32,7 +32,7 @@ fn program() -> PathBuf {
 }
 
 fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
-    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let path = |name| path(home, name);
     let mut arguments = vec![
         // It would read the machine's own settings otherwise.
         "--no-defaults".to_owned(),
@@ -61,7 +61,7 @@ fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
 }
 
 fn encrypted(home: &Path) -> Vec<String> {
-    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let path = |name| path(home, name);
     let rules = path("rules");
     fs::write(&rules, format!("ALTER USER {USER}@'%' REQUIRE X509;\n")).expect("the directory is ours");
     vec![

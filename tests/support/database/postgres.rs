@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{DATA, Product};
+use super::{DATA, Product, path};
 use crate::support::tls::{CERTIFICATE, KEY};
 
 pub(super) static PRODUCT: Product = Product {
@@ -37,8 +37,7 @@ fn program() -> PathBuf {
 }
 
 fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
-    let data = home.join(DATA);
-    let mut arguments = vec!["-D".to_owned(), data.to_str().expect("our names are text").to_owned()];
+    let mut arguments = vec!["-D".to_owned(), path(home, DATA)];
     arguments.extend(settings([
         format!("listen_addresses={}", address.ip()),
         format!("port={}", address.port()),
@@ -52,7 +51,7 @@ fn arguments(address: SocketAddr, home: &Path) -> Vec<String> {
 }
 
 fn encrypted(home: &Path) -> Vec<String> {
-    let path = |name: &str| home.join(name).to_str().expect("our names are text").to_owned();
+    let path = |name| path(home, name);
     let rules = path("rules");
     fs::write(&rules, "hostssl all all all scram-sha-256 clientcert=verify-ca\n")
         .expect("the directory is ours");
